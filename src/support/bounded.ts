@@ -1,7 +1,11 @@
 import type { Runtime } from './runtime.ts'
 
 /** Waits for `work` at most `ms`; resolves whether it was done in time. What it rejects with is passed on. */
-export function within(runtime: Runtime, ms: number, work: Promise<unknown>): Promise<'done' | 'still going'> {
+export function within(
+  runtime: Runtime,
+  ms: number,
+  work: Promise<unknown>,
+): Promise<'done' | 'still going'> {
   return new Promise((resolve, reject) => {
     const timer = runtime.setTimer(ms, () => resolve('still going'))
     work.then(

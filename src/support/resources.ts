@@ -18,7 +18,9 @@ export class Resources {
   async disposeAll(): Promise<void> {
     const latestFirst = [...this.#open].reverse()
     this.#open.clear()
-    const results = await Promise.allSettled(latestFirst.map(async resource => resource[Symbol.asyncDispose]()))
+    const results = await Promise.allSettled(
+      latestFirst.map(async resource => resource[Symbol.asyncDispose]()),
+    )
     const errors = results.flatMap(result => (result.status === 'rejected' ? [result.reason] : []))
     if (errors.length > 0) throw new AggregateError(errors, 'not everything could be closed in order')
   }

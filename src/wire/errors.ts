@@ -35,6 +35,7 @@ export type ErrorCode =
   | 'UNKNOWN'
   // what was built on it is over
   | 'SESSION_LOST'
+  | 'SESSION_SUSPENDED'
   | 'SESSION_CLOSED'
   | 'LOCK_LOST'
   | 'LOCK_RELEASED'

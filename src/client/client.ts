@@ -1,0 +1,157 @@
+import { checkOptions } from '../support/options.ts'
+import { Resources } from '../support/resources.ts'
+import { type Bytes, toBytes } from '../wire/bytes.ts'
+import { EtcdError } from '../wire/errors.ts'
+import { Auth } from './auth.ts'
+import { Cluster } from './cluster.ts'
+import type { Engine, Warning } from './engine.ts'
+import type { KeyRange } from './key-range.ts'
+import type { KeySpace } from './key-space.ts'
+import type { KeyValue } from './key-value.ts'
+import { type CompactOptions, KV, type PagesOptions } from './kv.ts'
+import { Lease } from './lease.ts'
+import { Maintenance } from './maintenance.ts'
+import type { DeleteOptions, DeleteResult, Op, PutOptions, PutResult, TxnResult, TxnSpec } from './op.ts'
+import type { GetOptions, RangeOptions, RangeResult } from './range.ts'
+import type { CallOptions } from './submitter.ts'
+import { Watch, type WatchOptions } from './watch.ts'
+
+/** How long disposing of a handle waits before the rest goes on in the background, in milliseconds. */
+export const DISPOSE_MS = 5000
+
+/** Keys, leases, watches and the cluster itself, as one namespace sees them. */
+export class Client implements AsyncDisposable {
+  /** The machinery behind it; for recipes. */
+  readonly engine: Engine
+  readonly space: KeySpace
+  readonly lease: Lease
+  readonly auth: Auth
+  readonly cluster: Cluster
+  readonly maintenance: Maintenance
+  readonly #kv: KV
+  readonly #opened = new Resources()
+  /** The root closes the engine with itself, a namespace only what was opened through it. */
+  readonly #owner: Client | undefined
+  #closing: Promise<void> | undefined
+
+  constructor(engine: Engine, space: KeySpace, owner?: Client) {
+    const { submitter, keeper, runtime } = engine
+    this.engine = engine
+    this.space = space
+    this.#owner = owner
+    this.#kv = new KV(submitter, space)
+    this.lease = new Lease({ submitter, keeper, runtime, space })
+    this.auth = new Auth(submitter)
+    this.cluster = new Cluster(submitter)
+    this.maintenance = new Maintenance(engine)
+    owner?.attach(this)
+  }
+
+  /** See {@link KV.get}. */
+  get(key: Bytes, options?: GetOptions & CallOptions): Promise<KeyValue | undefined> {
+    return this.#kv.get(key, options)
+  }
+
+  /** See {@link KV.range}. */
+  range(keyOrRange: Bytes | KeyRange, options?: RangeOptions & CallOptions): Promise<RangeResult> {
+    return this.#kv.range(keyOrRange, options)
+  }
+
+  /** See {@link KV.pages}. */
+  pages(keyOrRange: Bytes | KeyRange, options?: PagesOptions): AsyncIterable<RangeResult> {
+    return this.#kv.pages(keyOrRange, options)
+  }
+
+  /** See {@link KV.put}. */
+  put(key: Bytes, value: Bytes, options?: PutOptions & CallOptions): Promise<PutResult> {
+    return this.#kv.put(key, value, options)
+  }
+
+  /** See {@link KV.delete}. */
+  delete(keyOrRange: Bytes | KeyRange, options?: DeleteOptions & CallOptions): Promise<DeleteResult> {
+    return this.#kv.delete(keyOrRange, options)
+  }
+
+  /** See {@link KV.txn}. */
+  txn<const Then extends readonly Op[] = readonly [], const Else extends readonly Op[] = readonly []>(
+    spec: TxnSpec<Then, Else>,
+    options?: CallOptions,
+  ): Promise<TxnResult<Then, Else>> {
+    return this.#kv.txn(spec, options)
+  }
+
+  /** See {@link KV.compact}. */
+  compact(revision: bigint, options?: CompactOptions): Promise<void> {
+    return this.#kv.compact(revision, options)
+  }
+
+  /** Starts watching at once. See {@link Watch}. */
+  watch(keyOrRange: Bytes | KeyRange, options?: WatchOptions): Watch {
+    this.assertOpen()
+    const { space } = this
+    const watch = new Watch(this.engine.userWatches, keyOrRange, options, {
+      toServer: range => space.range(range),
+      fromServer: key => space.local(key),
+    })
+    this.attach(watch)
+    void watch.ended.then(() => this.detach(watch))
+    return watch
+  }
+
+  /** Calls `listener` with each warning. A warning nobody listens for goes to `process.emitWarning`. Returns how to stop. */
+  on(event: 'warning', listener: (warning: Warning) => void): () => void {
+    if (event !== 'warning') throw new TypeError(`a client tells of 'warning', not of '${String(event)}'`)
+    return this.engine.onWarning(listener)
+  }
+
+  /** To be disposed of when this client is closed. */
+  attach(resource: AsyncDisposable): void {
+    this.#opened.attach(resource)
+  }
+
+  detach(resource: AsyncDisposable): void {
+    this.#opened.detach(resource)
+  }
+
+  /** Throws CLIENT_CLOSED. */
+  assertOpen(): void {
+    if (this.#closing === undefined && this.#owner?.isOpen !== false) return
+    throw new EtcdError('CLIENT_CLOSED', '[CLIENT_CLOSED] the client was closed', { outcome: 'not-sent' })
+  }
+
+  get isOpen(): boolean {
+    return this.#closing === undefined && this.#owner?.isOpen !== false
+  }
+
+  /**
+   * Resolves when everything opened through this client is closed, sessions with their leases revoked, and, for
+   * a client that is no namespace, its connections: nothing of it keeps the process alive. Quiet when repeated.
+   * What could not be closed in order, such as a lease nobody could be told to revoke, rejects after all else
+   * is closed; the lease then runs out by itself.
+   */
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
+    try {
+      await this.#opened.disposeAll()
+    } finally {
+      if (this.#owner === undefined) this.engine.close()
+      else this.#owner.detach(this)
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close().catch(() => {})
+  }
+}
+
+/** The space of a namespace below this client's. */
+export function namespaceSpace(client: Client, prefix: Bytes, options?: unknown): KeySpace {
+  checkOptions(options, [], 'namespace')
+  const bytes = toBytes(prefix)
+  if (bytes.length === 0) throw new RangeError('namespace: an empty prefix is the client itself')
+  return client.space.within(bytes)
+}

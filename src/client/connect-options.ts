@@ -1,0 +1,59 @@
+import { checkInteger, checkOptions, checkSignal } from '../support/options.ts'
+import type { Runtime } from '../support/runtime.ts'
+import type { Endpoint, TlsOptions, Transport } from '../support/transport.ts'
+import { parseEndpoint } from './endpoint.ts'
+import type { Credentials } from './tokens.ts'
+
+export interface ConnectOptions {
+  /** Gives up connecting. */
+  readonly signal?: AbortSignal | undefined
+  /** Kept in memory only; neither errors nor warnings name the password. */
+  readonly credentials?: Credentials | undefined
+  /** Speak TLS, with this material. `{}` trusts the certificates the system trusts. */
+  readonly tls?: TlsOptions | undefined
+  /** How long the first connection may take, in milliseconds. Default: 5000. */
+  readonly connectTimeoutMs?: number | undefined
+  /** How long a request may take in all, in milliseconds. Default: 10,000. */
+  readonly requestTimeoutMs?: number | undefined
+  /** What carries the requests. Default: gRPC over sockets. */
+  readonly transport?: Transport | undefined
+  /** Clocks, timers and chance. Default: Node's. */
+  readonly runtime?: Runtime | undefined
+}
+
+const KNOWN = ['signal', 'credentials', 'tls', 'connectTimeoutMs', 'requestTimeoutMs', 'transport', 'runtime']
+
+/** Checks everything `connect` takes, before anything is sent anywhere. */
+export function checkConnect(
+  endpoints: string | readonly string[],
+  options: ConnectOptions,
+): readonly Endpoint[] {
+  checkOptions(options, KNOWN, 'connect')
+  checkSignal(options.signal, 'connect')
+  const { credentials, tls, connectTimeoutMs, requestTimeoutMs } = options
+  if (connectTimeoutMs !== undefined) checkInteger(connectTimeoutMs, 'connectTimeoutMs', { min: 1 })
+  if (requestTimeoutMs !== undefined) checkInteger(requestTimeoutMs, 'requestTimeoutMs', { min: 1 })
+  checkOptions(credentials, ['username', 'password'], 'connect: credentials')
+  if (credentials !== undefined) {
+    if (typeof credentials.username !== 'string' || credentials.username === '') {
+      throw new TypeError('connect: credentials.username is a string that is not empty')
+    }
+    if (typeof credentials.password !== 'string')
+      throw new TypeError('connect: credentials.password is a string')
+  }
+  checkOptions(tls, ['ca', 'cert', 'key', 'serverName'], 'connect: tls')
+  if ((tls?.cert === undefined) !== (tls?.key === undefined)) {
+    throw new TypeError('connect: tls.cert and tls.key go together')
+  }
+  const list = typeof endpoints === 'string' ? [endpoints] : endpoints
+  if (!Array.isArray(list) || list.length === 0)
+    throw new TypeError('connect: at least one endpoint is needed')
+  const parsed = list.map(text => parseEndpoint(text, tls !== undefined))
+  const known = new Set<string>()
+  for (const { url, tls } of parsed) {
+    if (known.has(url)) throw new TypeError(`connect: endpoint ${url} is listed twice`)
+    known.add(url)
+    if (tls !== parsed[0]!.tls) throw new TypeError('connect: endpoints with and without TLS do not mix')
+  }
+  return parsed
+}

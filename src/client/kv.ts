@@ -1,0 +1,206 @@
+import { checkInteger, checkOptions, checkRevision, checkSignal } from '../support/options.ts'
+import { type Bytes, toBytes } from '../wire/bytes.ts'
+import type { Init } from '../wire/codec.ts'
+import type { RangeRequest } from '../wire/gen/rpc.g.ts'
+import { methods } from '../wire/methods.ts'
+import type { Span } from './footprint.ts'
+import { type KeyRange, rangeOf } from './key-range.ts'
+import type { KeySpace } from './key-space.ts'
+import type { KeyValue } from './key-value.ts'
+import {
+  checkTxn,
+  DELETE_OPTIONS,
+  type DeleteOptions,
+  type DeleteResult,
+  deleteRequest,
+  deleteResult,
+  type Op,
+  PUT_OPTIONS,
+  type PutOptions,
+  type PutResult,
+  putFields,
+  putResult,
+  stepsOf,
+  type TxnResult,
+  type TxnSpec,
+  txnRequest,
+  txnResult,
+} from './op.ts'
+import {
+  GET_OPTIONS,
+  type GetOptions,
+  RANGE_OPTIONS,
+  type RangeOptions,
+  type RangeResult,
+  rangeFields,
+  rangeRequest,
+  rangeResult,
+} from './range.ts'
+import type { CallOptions, Submitter } from './submitter.ts'
+
+const CALL_OPTIONS: readonly string[] = ['signal', 'timeoutMs']
+
+/** Checks what every call takes. */
+export function checkCall(options: CallOptions | undefined, known: readonly string[], where: string): void {
+  checkOptions(options, [...known, ...CALL_OPTIONS], where)
+  checkSignal(options?.signal, where)
+  if (options?.timeoutMs !== undefined) checkInteger(options.timeoutMs, 'timeoutMs', { min: 1 })
+}
+
+export interface PagesOptions extends Omit<RangeOptions, 'limit' | 'sort'>, CallOptions {
+  /** Keys per request. Default: 1000. */
+  readonly pageSize?: number | undefined
+}
+
+export interface CompactOptions extends CallOptions {
+  /** Resolve only when the space has been given back inside the server's store. Default: no. */
+  readonly physical?: boolean | undefined
+}
+
+const NOTHING: readonly Span[] = []
+const PAGE_SIZE = 1000
+
+/** Keys and values of one namespace. */
+export class KV {
+  readonly #submitter: Submitter
+  readonly #space: KeySpace
+
+  constructor(submitter: Submitter, space: KeySpace) {
+    this.#submitter = submitter
+    this.#space = space
+  }
+
+  /** Resolves with the key, undefined if it does not exist. One round trip; repeated on another endpoint when one fails. */
+  async get(key: Bytes, options: GetOptions & CallOptions = {}): Promise<KeyValue | undefined> {
+    checkCall(options, GET_OPTIONS, 'get')
+    const { kvs } = await this.#read(this.#space.span(rangeOf(toBytes(key))), rangeFields(options), options)
+    return kvs[0]
+  }
+
+  /** Resolves with the keys of a range, all as they were at one revision. One round trip. */
+  async range(keyOrRange: Bytes | KeyRange, options: RangeOptions & CallOptions = {}): Promise<RangeResult> {
+    checkCall(options, RANGE_OPTIONS, 'range')
+    return this.#read(this.#space.span(rangeOf(keyOrRange)), rangeFields(options), options)
+  }
+
+  /**
+   * A range of any size, page by page in the order of its keys, all at the revision of the first page. Rejects
+   * with COMPACTED when that revision is compacted on the way. One round trip per page, made when the page is
+   * asked for.
+   */
+  pages(keyOrRange: Bytes | KeyRange, options: PagesOptions = {}): AsyncIterable<RangeResult> {
+    checkCall(
+      options,
+      [...RANGE_OPTIONS.filter(name => name !== 'limit' && name !== 'sort'), 'pageSize'],
+      'pages',
+    )
+    const { pageSize = PAGE_SIZE, ...rest } = options
+    const limit = checkInteger(pageSize, 'pageSize', { min: 1 })
+    const fields = rangeFields({ ...rest, limit })
+    return this.#pages(this.#space.span(rangeOf(keyOrRange)), fields, options)
+  }
+
+  async *#pages(
+    span: Span,
+    fields: Init<RangeRequest>,
+    options: GetOptions & CallOptions,
+  ): AsyncGenerator<RangeResult> {
+    let { key } = span
+    let revision = fields.revision
+    for (;;) {
+      const page = await this.#read({ key, end: span.end }, { ...fields, revision }, options)
+      yield page
+      const last = page.kvs.at(-1)
+      if (!page.more || last === undefined) return
+      revision ??= page.revision
+      // The smallest key after the last one.
+      const after = this.#space.key(last.key)
+      key = new Uint8Array(after.length + 1)
+      key.set(after)
+    }
+  }
+
+  /** Resolves when the value is stored. Not repeated when its outcome is unknown. One round trip. */
+  async put(key: Bytes, value: Bytes, options: PutOptions & CallOptions = {}): Promise<PutResult> {
+    checkCall(options, PUT_OPTIONS, 'put')
+    const range = rangeOf(toBytes(key))
+    const response = await this.#submitter.submit({
+      method: methods.put,
+      request: { key: this.#space.key(range.key), ...putFields(value, options) },
+      footprint: { reads: NOTHING, writes: [this.#space.span(range)] },
+      signal: options.signal,
+      timeoutMs: options.timeoutMs,
+    })
+    return putResult(response, response.header?.revision ?? 0n, this.#space)
+  }
+
+  /** Resolves when the keys are gone, whether or not there were any. Not repeated when its outcome is unknown. One round trip. */
+  async delete(
+    keyOrRange: Bytes | KeyRange,
+    options: DeleteOptions & CallOptions = {},
+  ): Promise<DeleteResult> {
+    checkCall(options, DELETE_OPTIONS, 'delete')
+    const span = this.#space.span(rangeOf(keyOrRange))
+    const response = await this.#submitter.submit({
+      method: methods.deleteRange,
+      request: deleteRequest(span, options),
+      footprint: { reads: NOTHING, writes: [span] },
+      signal: options.signal,
+      timeoutMs: options.timeoutMs,
+    })
+    return deleteResult(response, response.header?.revision ?? 0n, this.#space)
+  }
+
+  /**
+   * Resolves when one side has been applied, at one revision and as a whole. A transaction that only reads is
+   * repeated on failure, any other is not when its outcome is unknown. One round trip.
+   */
+  async txn<const Then extends readonly Op[] = readonly [], const Else extends readonly Op[] = readonly []>(
+    spec: TxnSpec<Then, Else>,
+    options: CallOptions = {},
+  ): Promise<TxnResult<Then, Else>> {
+    checkTxn(spec)
+    checkCall(options, [], 'txn')
+    const readOnly = !stepsOf(spec).some(step => step.writes)
+    const response = await this.#submitter.submit({
+      method: methods.txn,
+      request: txnRequest(spec, this.#space),
+      footprint: 'alone',
+      repeat: readOnly ? 'read' : 'once',
+      signal: options.signal,
+      timeoutMs: options.timeoutMs,
+    })
+    return txnResult(spec, response, response.header?.revision ?? 0n, this.#space)
+  }
+
+  /**
+   * Forgets the history before `revision`, for every user of the cluster: reads and watches below it fail with
+   * COMPACTED from then on. Resolves when that is decided. Compacting what is compacted is COMPACTED, too.
+   */
+  async compact(revision: bigint, options: CompactOptions = {}): Promise<void> {
+    checkCall(options, ['physical'], 'compact')
+    await this.#submitter.submit({
+      method: methods.compact,
+      request: { revision: checkRevision(revision, 'revision', 1n), physical: options.physical },
+      footprint: 'alone',
+      signal: options.signal,
+      timeoutMs: options.timeoutMs,
+    })
+  }
+
+  async #read(
+    span: Span,
+    fields: Init<RangeRequest>,
+    options: GetOptions & CallOptions,
+  ): Promise<RangeResult> {
+    const response = await this.#submitter.submit({
+      method: methods.range,
+      request: rangeRequest(span, fields),
+      footprint: { reads: [span], writes: NOTHING },
+      consistency: options.consistency ?? 'linearizable',
+      signal: options.signal,
+      timeoutMs: options.timeoutMs,
+    })
+    return rangeResult(response, response.header?.revision ?? 0n, this.#space)
+  }
+}

@@ -1,0 +1,123 @@
+import { Backoff } from '../support/backoff.ts'
+import type { Runtime } from '../support/runtime.ts'
+import type { ByteStream, Endpoint, TransportFailure } from '../support/transport.ts'
+import { EtcdError } from '../wire/errors.ts'
+import { judge } from '../wire/status.ts'
+import type { Connections, ReadyConnection } from './connections.ts'
+import type { OpenStream, StreamHandlers, StreamMethod, StreamOptions, StreamSource } from './streams.ts'
+import type { Tokens } from './tokens.ts'
+
+/** Between two attempts to get a token: the server pays for each with a hash made to be slow. */
+const AUTHENTICATE = { initialMs: 100, maxMs: 2000 }
+
+const STATUS_OK = 0
+
+/** Opens the streams of the engines on whatever connection is ready. */
+export class StreamOpener implements StreamSource {
+  readonly #connections: Connections
+  readonly #tokens: Tokens
+  readonly #runtime: Runtime
+
+  constructor(connections: Connections, tokens: Tokens, runtime: Runtime) {
+    this.#connections = connections
+    this.#tokens = tokens
+    this.#runtime = runtime
+  }
+
+  async open<Request, Response>(
+    method: StreamMethod<Request, Response>,
+    { lane, avoid, only, signal }: StreamOptions,
+    handlers: StreamHandlers<Response>,
+  ): Promise<OpenStream<Request>> {
+    const backoff = new Backoff(this.#runtime, AUTHENTICATE)
+    const avoided = avoid === undefined ? undefined : new Set([avoid])
+    for (;;) {
+      const ready = await this.#connections.wait(lane, { avoid: avoided, only, signal })
+      const { endpoint } = ready.connection
+      const token = await this.#tokens.obtain(endpoint, ready.link, true)
+      signal.throwIfAborted()
+      if (token.kind === 'failure') {
+        const { error, failure } = judge(token.failure, { method: 'Authenticate', endpoint: endpoint.url })
+        if (failure === 'rejected') throw error
+        await this.#pause(backoff.delay(), signal)
+      } else if (ready.link.state.kind === 'ready') {
+        return this.#start(method, ready, token.metadata, handlers)
+      }
+    }
+  }
+
+  forgetToken(endpoint: Endpoint): void {
+    this.#tokens.refused(endpoint, undefined)
+  }
+
+  #start<Request, Response>(
+    method: StreamMethod<Request, Response>,
+    { connection, link }: ReadyConnection,
+    metadata: Readonly<Record<string, string>>,
+    handlers: StreamHandlers<Response>,
+  ): OpenStream<Request> {
+    const { endpoint } = connection
+    let stream: ByteStream | undefined
+    const finish = (failure: TransportFailure) => {
+      if (stream === undefined) return
+      stream = undefined
+      if (failure.status === STATUS_OK && handlers.onComplete !== undefined) return handlers.onComplete()
+      // An orderly end of a stream that has no end is a disconnect, too.
+      const verdict = judge(failure.status === STATUS_OK ? { ...failure, status: 14 } : failure, {
+        method: method.path,
+        endpoint: endpoint.url,
+      })
+      connection.judged(failure, verdict)
+      handlers.onEnd(verdict.error)
+    }
+    stream = link.stream(method.path, metadata, {
+      onMessage: bytes => {
+        if (stream === undefined) return
+        let message: Response
+        try {
+          message = method.response.decode(bytes)
+        } catch (error) {
+          stream.cancel()
+          stream = undefined
+          handlers.onEnd(EtcdError.is(error) ? error : notUnderstood(method.path, error))
+          return
+        }
+        connection.answered()
+        return handlers.onMessage(message)
+      },
+      onEnd: finish,
+    })
+    return {
+      endpoint,
+      send: message => {
+        stream?.send(method.request.encode(message))
+        if (method.kind === 'server-stream') stream?.halfClose()
+      },
+      cancel: () => {
+        stream?.cancel()
+        stream = undefined
+      },
+    }
+  }
+
+  #pause(delayMs: number, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const timer = this.#runtime.setTimer(delayMs, () => {
+        signal.removeEventListener('abort', stop)
+        resolve()
+      })
+      const stop = () => {
+        timer.cancel()
+        reject(signal.reason)
+      }
+      signal.addEventListener('abort', stop, { once: true })
+    })
+  }
+}
+
+function notUnderstood(path: string, cause: unknown): EtcdError {
+  return new EtcdError('PROTOCOL', `[PROTOCOL] a message of ${path} could not be understood`, {
+    outcome: 'unknown',
+    cause,
+  })
+}

@@ -1,0 +1,117 @@
+import type { CallMetadata, Endpoint, Link, TransportFailure } from '../support/transport.ts'
+import { methods } from '../wire/methods.ts'
+
+export interface Credentials {
+  readonly username: string
+  readonly password: string
+}
+
+/** What we know of authentication on one endpoint. Tokens of one member may be unknown to another. */
+type Knowledge =
+  | { readonly kind: 'unknown' }
+  | { readonly kind: 'token'; readonly token: string }
+  /** The server runs without authentication: a token would be refused by some versions. */
+  | { readonly kind: 'not-enabled' }
+
+/** Headers of a call: a member without a leader answers at once instead of letting the call wait for one. */
+interface HeaderSet {
+  readonly withLeader: CallMetadata
+  readonly anyMember: CallMetadata
+}
+
+interface Entry {
+  knowledge: Knowledge
+  headers: HeaderSet
+  /** The request under way; undefined is what it settles with when it brought headers. */
+  fetching: Promise<TransportFailure | undefined> | undefined
+}
+
+const WITHOUT_TOKEN: HeaderSet = { withLeader: { hasleader: 'true' }, anyMember: {} }
+
+export type TokenResult =
+  | { readonly kind: 'headers'; readonly metadata: CallMetadata }
+  | { readonly kind: 'failure'; readonly failure: TransportFailure }
+
+/**
+ * Authentication tokens, one per endpoint: fetched when first needed and again after a refusal, by one request
+ * however many calls wait for it. Never refreshed on a guess: their lifetime is a flag of the server.
+ */
+export class Tokens {
+  readonly #credentials: Credentials | undefined
+  readonly #perEndpoint = new Map<string, Entry>()
+
+  constructor(credentials: Credentials | undefined) {
+    this.#credentials = credentials
+  }
+
+  /** Can a token that was refused be replaced by another? */
+  get renewable(): boolean {
+    return this.#credentials !== undefined
+  }
+
+  /** Headers that can be used at once, if there are. */
+  known(endpoint: Endpoint, requireLeader: boolean): CallMetadata | undefined {
+    if (this.#credentials === undefined)
+      return requireLeader ? WITHOUT_TOKEN.withLeader : WITHOUT_TOKEN.anyMember
+    const entry = this.#perEndpoint.get(endpoint.url)
+    if (entry === undefined || entry.knowledge.kind === 'unknown') return undefined
+    return requireLeader ? entry.headers.withLeader : entry.headers.anyMember
+  }
+
+  /** Headers for a call on this link; asks the server for a token where we have none. */
+  async obtain(endpoint: Endpoint, link: Link, requireLeader: boolean): Promise<TokenResult> {
+    const known = this.known(endpoint, requireLeader)
+    if (known !== undefined) return { kind: 'headers', metadata: known }
+    const entry = this.#entry(endpoint)
+    // Whoever comes meanwhile shares the answer, a refusal too: the server pays for each with a hash made to be slow.
+    entry.fetching ??= this.#authenticate(entry, link).finally(() => {
+      entry.fetching = undefined
+    })
+    const failure = await entry.fetching
+    if (failure !== undefined) return { kind: 'failure', failure }
+    return { kind: 'headers', metadata: requireLeader ? entry.headers.withLeader : entry.headers.anyMember }
+  }
+
+  /** The server refused these headers. Others may have fetched a new token meanwhile: that one stays. */
+  refused(endpoint: Endpoint, metadata: CallMetadata | undefined): void {
+    const entry = this.#perEndpoint.get(endpoint.url)
+    if (entry === undefined) return
+    if (
+      metadata !== undefined &&
+      metadata !== entry.headers.withLeader &&
+      metadata !== entry.headers.anyMember
+    )
+      return
+    entry.knowledge = { kind: 'unknown' }
+  }
+
+  #entry(endpoint: Endpoint): Entry {
+    let entry = this.#perEndpoint.get(endpoint.url)
+    if (entry === undefined) {
+      entry = { knowledge: { kind: 'unknown' }, headers: WITHOUT_TOKEN, fetching: undefined }
+      this.#perEndpoint.set(endpoint.url, entry)
+    }
+    return entry
+  }
+
+  async #authenticate(entry: Entry, link: Link): Promise<TransportFailure | undefined> {
+    const { username, password } = this.#credentials!
+    const { path, request, response } = methods.authenticate
+    if (link.state.kind !== 'ready') return { status: 14, message: 'the connection is gone', sent: false }
+    const outcome = await new Promise<Parameters<Parameters<Link['unary']>[3]>[0]>(resolve => {
+      link.unary(path, request.encode({ name: username, password }), WITHOUT_TOKEN.anyMember, resolve)
+    })
+    if (outcome.kind === 'failure') {
+      // ErrAuthNotEnabled: go on without a token.
+      if (!outcome.failure.message.includes('authentication is not enabled')) return outcome.failure
+      entry.knowledge = { kind: 'not-enabled' }
+      // A set of its own, so that a later refusal can be told from an older one.
+      entry.headers = { withLeader: { hasleader: 'true' }, anyMember: {} }
+      return undefined
+    }
+    const { token } = response.decode(outcome.message)
+    entry.knowledge = { kind: 'token', token }
+    entry.headers = { withLeader: { hasleader: 'true', token }, anyMember: { token } }
+    return undefined
+  }
+}
