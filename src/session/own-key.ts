@@ -1,0 +1,235 @@
+import { Mutex } from 'async-mutex'
+import { createdAt } from '../client/compare.ts'
+import type { Engine } from '../client/engine.ts'
+import { KeySpace } from '../client/key-space.ts'
+import type { WatchHandle } from '../client/watch-hub.ts'
+import { onAbort } from '../support/abort.ts'
+import { Backoff } from '../support/backoff.ts'
+import { sleep } from '../support/bounded.ts'
+import { EtcdError } from '../wire/errors.ts'
+import type { KeyValue } from '../wire/gen/kv.g.ts'
+import { methods } from '../wire/methods.ts'
+
+/** What an own key needs of its session. */
+export interface OwnKeySession {
+  readonly engine: Engine
+  readonly signal: AbortSignal
+  background(work: Promise<void>): void
+}
+
+/** The right of one task to deal with the key. Everybody else of this session waits until it is given back. */
+export interface Turn {
+  /** Only when it is known what became of the key: the next task must not meet the token of the one before. */
+  end(): void
+}
+
+const PERSIST = { initialMs: 50, maxMs: 2000 }
+const NO_END = new Uint8Array(0)
+
+/**
+ * One key of this session: who in this process deals with it, which of its creations were given out as tokens,
+ * and the ghosts it may still produce.
+ *
+ * A ghost is a creation nobody waits for. A create-if-absent whose answer was lost may be applied much later,
+ * even after its retry was granted and released; the key would then block the name for as long as the session
+ * lives. So from the first unanswered attempt on the key is watched, and what appears while nobody has the
+ * turn is deleted under its create revision. The watch ends with the session, or when every unanswered attempt
+ * has been accounted for.
+ */
+export class OwnKey {
+  readonly key: Uint8Array
+  readonly #session: OwnKeySession
+  readonly #forget: () => void
+  readonly #mutex = new Mutex()
+  #users = 0
+  /** The latest create revision that somebody was told. */
+  #lastToken = 0n
+  /** Unanswered attempts that may still create the key. */
+  #ghosts = 0
+  #ghostWatch: WatchHandle | undefined
+  #sweeping = false
+
+  constructor(key: Uint8Array, session: OwnKeySession, forget: () => void) {
+    this.key = key
+    this.#session = session
+    this.#forget = forget
+  }
+
+  /** Waits for the turn, first come first served. Rejects with the reason of whichever signal aborts first. */
+  enter(signal?: AbortSignal): Promise<Turn> {
+    const turn = this.#turn(this.#mutex.acquire())
+    return new Promise((resolve, reject) => {
+      let waiting = true
+      let stopListening = () => {}
+      const giveUp = (reason: unknown) => {
+        waiting = false
+        stopListening()
+        reject(reason)
+      }
+      const stopCaller = this.#session.engine.aborts.on(signal, giveUp)
+      const stopSession = waiting ? onAbort(this.#session.signal, giveUp) : noop
+      stopListening = () => {
+        stopCaller()
+        stopSession()
+      }
+      turn.then(granted => {
+        // Whoever gave up still stands in the queue; its turn goes on to the next at once.
+        if (!waiting) return granted.end()
+        waiting = false
+        stopListening()
+        resolve(granted)
+      })
+    })
+  }
+
+  /** The turn, if nobody has it or waits for it. */
+  tryEnter(): Turn | undefined {
+    if (this.#mutex.isLocked()) return undefined
+    this.#users += 1
+    return this.#end(this.#mutex.acquire())
+  }
+
+  /** May an existing key, created at this revision, be taken over? Not if somebody was given that token before. */
+  mayAdopt(createRevision: bigint): boolean {
+    return createRevision > this.#lastToken
+  }
+
+  /** A key that was found existing is ours to use: it was one of the ghosts. */
+  adopted(): void {
+    this.#laid()
+  }
+
+  /** Somebody is told this token. */
+  granted(createRevision: bigint): void {
+    if (createRevision > this.#lastToken) this.#lastToken = createRevision
+  }
+
+  /** An attempt to create the key got no answer: it may be applied any time. */
+  unanswered(): void {
+    if (this.#session.signal.aborted) return
+    this.#ghosts += 1
+    this.#ghostWatch ??= this.#session.engine.recipeWatches.watch(
+      { key: this.key, rangeEnd: NO_END, filter: 'no-deletes', onBreak: 'restart' },
+      {
+        opened: () => this.#sweep(),
+        revision: (_, events) => {
+          if (events.some(({ kv }) => kv !== undefined && this.mayAdopt(kv.createRevision))) this.#sweep()
+        },
+        broken: () => {},
+        // No rights, or the client was closed: the end of the lease is what remains.
+        ended: () => {},
+      },
+    )
+  }
+
+  /**
+   * Deletes the key if it is still the one created at this revision. Resolves when it is known to be gone, with
+   * the session at the latest; goes on trying until then. `refused` is told when the cluster will not do it.
+   */
+  async remove(createRevision: bigint, refused: (error: EtcdError) => void = noop): Promise<void> {
+    const { runtime } = this.#session.engine
+    const backoff = new Backoff(runtime, PERSIST)
+    while (!this.#session.signal.aborted) {
+      try {
+        return await this.#removeOnce(createRevision)
+      } catch (error) {
+        if (!EtcdError.is(error)) throw error
+        if (error.code === 'CLIENT_CLOSED') return
+        if (error.outcome === 'rejected') refused(error)
+        await sleep(runtime, backoff.delay(), this.#session.signal)
+      }
+    }
+  }
+
+  /** The session is over. */
+  end(): void {
+    this.#ghosts = 0
+    this.#ghostWatch?.cancel()
+    this.#ghostWatch = undefined
+  }
+
+  #turn(granted: Promise<() => void>): Promise<Turn> {
+    this.#users += 1
+    return granted.then(() => this.#end(granted))
+  }
+
+  #end(granted: Promise<() => void>): Turn {
+    let ended = false
+    return {
+      end: () => {
+        if (ended) return
+        ended = true
+        void granted.then(release => release())
+        this.#users -= 1
+        if (this.#users === 0 && this.#ghosts === 0) this.#forget()
+      },
+    }
+  }
+
+  async #removeOnce(createRevision: bigint): Promise<void> {
+    await this.#session.engine.submitter.submit({
+      method: methods.txn,
+      request: {
+        compare: createdAt(this.key, createRevision).wire(KeySpace.whole),
+        success: [{ request: { kind: 'deleteRange', value: { key: this.key } } }],
+      },
+      footprint: { reads: [{ key: this.key, end: NO_END }], writes: [{ key: this.key, end: NO_END }] },
+      // Guarded by the create revision: made twice, it deletes once.
+      repeat: 'idempotent',
+    })
+  }
+
+  /** Looks for a ghost when it is nobody's turn. One at a time; what comes before the read is seen by it. */
+  #sweep(): void {
+    if (this.#sweeping || this.#session.signal.aborted) return
+    this.#sweeping = true
+    this.#session.background(this.#sweepInTurn())
+  }
+
+  async #sweepInTurn(): Promise<void> {
+    const turn = await this.enter().catch(() => undefined)
+    this.#sweeping = false
+    if (turn === undefined) return
+    try {
+      const ghost = await this.#read()
+      if (ghost === undefined || !this.mayAdopt(ghost.createRevision)) return
+      this.granted(ghost.createRevision)
+      await this.remove(ghost.createRevision)
+      this.#laid()
+    } finally {
+      turn.end()
+    }
+  }
+
+  /** The key as it is now; undefined also when the session ended or the cluster will not tell. */
+  async #read(): Promise<KeyValue | undefined> {
+    const { runtime, submitter } = this.#session.engine
+    const backoff = new Backoff(runtime, PERSIST)
+    while (!this.#session.signal.aborted) {
+      try {
+        const { kvs } = await submitter.submit({
+          method: methods.range,
+          request: { key: this.key },
+          footprint: { reads: [{ key: this.key, end: NO_END }], writes: [] },
+          consistency: 'linearizable',
+        })
+        return kvs[0]
+      } catch (error) {
+        if (!EtcdError.is(error) || error.outcome === 'rejected' || error.code === 'CLIENT_CLOSED')
+          return undefined
+        await sleep(runtime, backoff.delay(), this.#session.signal)
+      }
+    }
+    return undefined
+  }
+
+  #laid(): void {
+    if (this.#ghosts === 0) return
+    this.#ghosts -= 1
+    if (this.#ghosts > 0) return
+    this.#ghostWatch?.cancel()
+    this.#ghostWatch = undefined
+  }
+}
+
+function noop(): void {}
