@@ -1,0 +1,84 @@
+import type { Engine } from '../src/client/engine.ts'
+import type { CallOptions } from '../src/client/submitter.ts'
+import { prefixEnd, text } from '../src/wire/bytes.ts'
+import { SortOrder, SortTarget } from '../src/wire/gen/rpc.g.ts'
+import { methods } from '../src/wire/methods.ts'
+import { entryOf, isForeign } from './internal/entry.ts'
+
+/** Somebody in a line, as far as its key tells. */
+export interface Contender {
+  /** Its key in etcd. */
+  readonly key: Uint8Array
+  /** 0n for a key without a lease. */
+  readonly leaseId: bigint
+  /** Its place; once it holds, its fencing token. */
+  readonly createRevision: bigint
+  /** Not a place in the line, such as the key of a lock with a longer name; everybody behind waits for it all the same. */
+  readonly foreign: boolean
+  /** What its session said; programs in other languages say nothing. */
+  readonly owner?: string
+  readonly host?: string
+  readonly pid?: number
+  /** When it came, in milliseconds since the epoch by its own clock. */
+  readonly sinceMs?: number
+  /** How long ago that was by our clock, in milliseconds; never negative. */
+  readonly ageMs?: number
+}
+
+/** The whole line, first come first. One round trip. */
+export async function readContenders(
+  engine: Engine,
+  prefix: Uint8Array,
+  { signal, timeoutMs }: CallOptions,
+): Promise<readonly Contender[]> {
+  const end = prefixEnd(prefix)
+  const { kvs } = await engine.submitter.submit({
+    method: methods.range,
+    request: {
+      key: prefix,
+      rangeEnd: end,
+      sortOrder: SortOrder.ascend,
+      sortTarget: SortTarget.createRevision,
+    },
+    footprint: { reads: [{ key: prefix, end }], writes: [] },
+    consistency: 'linearizable',
+    signal,
+    timeoutMs,
+  })
+  const nowMs = engine.runtime.wallNow()
+  return kvs.map(kv => {
+    const entry = entryOf(kv)
+    const { key, lease, createRevision } = entry
+    const foreign = isForeign(entry, prefix.length)
+    return {
+      key: Uint8Array.from(key),
+      leaseId: lease,
+      createRevision,
+      foreign,
+      ...(foreign ? {} : described(kv.value, nowMs)),
+    }
+  })
+}
+
+/** What the value of a place says; nothing if it says nothing we understand. */
+function described(
+  value: Uint8Array,
+  nowMs: number,
+): Pick<Contender, 'owner' | 'host' | 'pid' | 'sinceMs' | 'ageMs'> {
+  let said: { readonly [Name in 'v' | 'owner' | 'host' | 'pid' | 'sinceMs']?: unknown }
+  try {
+    const parsed: unknown = JSON.parse(text(value))
+    if (typeof parsed !== 'object' || parsed === null) return {}
+    said = parsed
+  } catch {
+    return {}
+  }
+  if (said.v !== 1) return {}
+  const { owner, host, pid, sinceMs } = said
+  return {
+    ...(typeof owner === 'string' ? { owner } : {}),
+    ...(typeof host === 'string' ? { host } : {}),
+    ...(typeof pid === 'number' ? { pid } : {}),
+    ...(typeof sinceMs === 'number' ? { sinceMs, ageMs: Math.max(0, nowMs - sinceMs) } : {}),
+  }
+}

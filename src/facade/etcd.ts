@@ -1,0 +1,27 @@
+import { MutexView } from '../../recipes/mutex.ts'
+import { Client, namespaceSpace } from '../client/client.ts'
+import { openSession, type SessionOptions } from '../session/session-core.ts'
+import type { Bytes } from '../wire/bytes.ts'
+import { Session } from './session.ts'
+
+/** A cluster, or a namespace of it. */
+export class Etcd extends Client {
+  /**
+   * Resolves with a session whose lease is granted. Rejects when it could not be, and leaves nothing behind.
+   * One round trip, then one message per third of the TTL.
+   */
+  async session(options: SessionOptions = {}): Promise<Session> {
+    return openSession(this, options, keep => new Session(this, options, keep))
+  }
+
+  /** Who holds a lock and who waits, without a lease of one's own. */
+  mutex(name: Bytes): MutexView {
+    return new MutexView(this.engine, this.space, name)
+  }
+
+  /** A view in which every key begins with `prefix`, unseen. Closing it closes what was opened through it. */
+  namespace(prefix: Bytes): Etcd {
+    this.assertOpen()
+    return new Etcd(this.engine, namespaceSpace(this, prefix), this)
+  }
+}

@@ -1,0 +1,61 @@
+// Connecting
+
+export type { Contender } from '../recipes/contender.ts'
+export { Hold, type UnlockOptions } from '../recipes/hold.ts'
+export { type LockOptions, Mutex, MutexView } from '../recipes/mutex.ts'
+export { Compare, type CompareStart, compare, type NumberTest, type ValueTest } from './client/compare.ts'
+export type { ConnectOptions } from './client/connect-options.ts'
+export type { Warning } from './client/engine.ts'
+export { between, everything, from, KeyRange, prefix } from './client/key-range.ts'
+export { KeyValue, type KeyValueJson } from './client/key-value.ts'
+export type { CompactOptions, PagesOptions } from './client/kv.ts'
+export type { Granted, GrantOptions, LeaseInfo, LeaseRenewal, TimeToLiveOptions } from './client/lease.ts'
+export {
+  type Answers,
+  type DeleteOptions,
+  type DeleteResult,
+  type Op,
+  type Ops,
+  op,
+  type PutOptions,
+  type PutResult,
+  type TxnResult,
+  type TxnSpec,
+} from './client/op.ts'
+export type { GetOptions, RangeOptions, RangeResult, Sort } from './client/range.ts'
+// Keys and values
+export type { CallOptions } from './client/submitter.ts'
+// Watches and leases
+export {
+  type DeleteEvent,
+  type PutEvent,
+  Watch,
+  type WatchEvent,
+  type WatchedRevision,
+  type WatchOptions,
+} from './client/watch.ts'
+export { connect } from './facade/connect.ts'
+export { Etcd } from './facade/etcd.ts'
+export { Session } from './facade/session.ts'
+export type { SessionContext } from './session/session-context.ts'
+// Sessions and what they own
+export type { CloseOptions, SessionOptions, SessionState } from './session/session-core.ts'
+// Seams: for tests, simulations and other transports
+export type { Runtime, Timer } from './support/runtime.ts'
+export type {
+  ByteStream,
+  CallMetadata,
+  Cancellable,
+  Endpoint,
+  Link,
+  LinkOptions,
+  LinkState,
+  StreamEvents,
+  TlsOptions,
+  Transport,
+  TransportFailure,
+  UnaryOutcome,
+} from './support/transport.ts'
+export type { Bytes } from './wire/bytes.ts'
+// What can go wrong
+export { type ErrorCode, EtcdError, type EtcdErrorDetails, type Outcome } from './wire/errors.ts'
