@@ -107,6 +107,8 @@ export class Mutex extends MutexView {
     const hold = await this.lock(options)
     try {
       const result = await body(hold)
+      // After the machine slept it is being asked whether the session still exists.
+      await this.#session.reliable().catch(() => {})
       if (!hold.held && !EtcdError.is(hold.signal.reason, 'LOCK_RELEASED')) throw lostDuringRun(hold)
       return result
     } finally {

@@ -77,6 +77,8 @@ export function untilGivenUp<Result extends Claim | undefined>(
       stopCaller()
       stopSession()
     }
+    // A signal that had aborted already was told before there was anything to stop.
+    if (!waiting) stopListening()
     running.then(
       claim => {
         if (!waiting) return

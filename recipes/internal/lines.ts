@@ -19,7 +19,10 @@ export class Lines {
     const name = `${values}:${mapKey(prefix)}`
     let line = this.#lines.get(name)
     if (line === undefined) {
-      line = new Line(this.#engine, prefix, values, () => this.#lines.delete(name))
+      const made: Line = new Line(this.#engine, prefix, values, () => {
+        if (this.#lines.get(name) === made) this.#lines.delete(name)
+      })
+      line = made
       this.#lines.set(name, line)
     }
     return line

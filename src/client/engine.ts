@@ -3,12 +3,10 @@ import { Emitter } from '../support/emitter.ts'
 import type { Runtime } from '../support/runtime.ts'
 import type { Endpoint, TlsOptions, Transport } from '../support/transport.ts'
 import { EtcdError } from '../wire/errors.ts'
-import { judge } from '../wire/status.ts'
 import { Answers } from './answers.ts'
 import { Connections } from './connections.ts'
 import { LeaseKeeper } from './lease-keeper.ts'
 import { StreamOpener } from './stream-opener.ts'
-import type { StreamSource } from './streams.ts'
 import { Submitter } from './submitter.ts'
 import { type Credentials, Tokens } from './tokens.ts'
 import { WatchHub } from './watch-hub.ts'
@@ -39,7 +37,7 @@ export class Engine {
   readonly submitter: Submitter
   readonly keeper: LeaseKeeper
   readonly answers: Answers
-  readonly streams: StreamSource
+  readonly streams: StreamOpener
   /** Watches of the recipes travel with the renewals, apart from bulk traffic. */
   readonly recipeWatches: WatchHub
   readonly userWatches: WatchHub
@@ -53,7 +51,7 @@ export class Engine {
     this.aborts = new AbortFanOut()
     this.answers = new Answers()
     this.connections = new Connections(endpoints, { transport, runtime, tls })
-    this.#tokens = new Tokens(credentials)
+    this.#tokens = new Tokens(credentials, runtime)
     this.submitter = new Submitter({
       connections: this.connections,
       tokens: this.#tokens,
@@ -71,17 +69,7 @@ export class Engine {
 
   /** Resolves when one endpoint has spoken HTTP/2 and taken the credentials. Bounded by the signal. */
   async reach(signal: AbortSignal): Promise<void> {
-    for (;;) {
-      const { connection, link } = await this.connections.wait('data', { signal })
-      const token = await this.#tokens.obtain(connection.endpoint, link, true)
-      if (token.kind === 'headers') return
-      const { error, failure } = judge(token.failure, {
-        method: 'Authenticate',
-        endpoint: connection.endpoint.url,
-      })
-      if (failure === 'rejected') throw error
-      signal.throwIfAborted()
-    }
+    await this.streams.reach({ lane: 'data', signal })
   }
 
   /** The one instance of a part on this client: two sessions on one client wait in the same line. */

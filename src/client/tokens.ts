@@ -1,4 +1,6 @@
-import type { CallMetadata, Endpoint, Link, TransportFailure } from '../support/transport.ts'
+import { onAbort } from '../support/abort.ts'
+import type { Runtime } from '../support/runtime.ts'
+import type { CallMetadata, Endpoint, Link, TransportFailure, UnaryOutcome } from '../support/transport.ts'
 import { methods } from '../wire/methods.ts'
 
 export interface Credentials {
@@ -12,6 +14,9 @@ type Knowledge =
   | { readonly kind: 'token'; readonly token: string }
   /** The server runs without authentication: a token would be refused by some versions. */
   | { readonly kind: 'not-enabled' }
+
+/** The server hashes slowly on purpose; a silent one must not hold up everybody who waits for the token. */
+const AUTHENTICATE_TIMEOUT_MS = 4000
 
 /** Headers of a call: a member without a leader answers at once instead of letting the call wait for one. */
 interface HeaderSet {
@@ -38,10 +43,12 @@ export type TokenResult =
  */
 export class Tokens {
   readonly #credentials: Credentials | undefined
+  readonly #runtime: Runtime
   readonly #perEndpoint = new Map<string, Entry>()
 
-  constructor(credentials: Credentials | undefined) {
+  constructor(credentials: Credentials | undefined, runtime: Runtime) {
     this.#credentials = credentials
+    this.#runtime = runtime
   }
 
   /** Can a token that was refused be replaced by another? */
@@ -58,8 +65,13 @@ export class Tokens {
     return requireLeader ? entry.headers.withLeader : entry.headers.anyMember
   }
 
-  /** Headers for a call on this link; asks the server for a token where we have none. */
-  async obtain(endpoint: Endpoint, link: Link, requireLeader: boolean): Promise<TokenResult> {
+  /** Headers for a call on this link; asks the server for a token where we have none. The signal ends this wait, not the asking. */
+  async obtain(
+    endpoint: Endpoint,
+    link: Link,
+    requireLeader: boolean,
+    signal?: AbortSignal,
+  ): Promise<TokenResult> {
     const known = this.known(endpoint, requireLeader)
     if (known !== undefined) return { kind: 'headers', metadata: known }
     const entry = this.#entry(endpoint)
@@ -67,7 +79,7 @@ export class Tokens {
     entry.fetching ??= this.#authenticate(entry, link).finally(() => {
       entry.fetching = undefined
     })
-    const failure = await entry.fetching
+    const failure = await orAborted(entry.fetching, signal)
     if (failure !== undefined) return { kind: 'failure', failure }
     return { kind: 'headers', metadata: requireLeader ? entry.headers.withLeader : entry.headers.anyMember }
   }
@@ -97,10 +109,19 @@ export class Tokens {
   async #authenticate(entry: Entry, link: Link): Promise<TransportFailure | undefined> {
     const { username, password } = this.#credentials!
     const { path, request, response } = methods.authenticate
+    let stopTimer = () => {}
     if (link.state.kind !== 'ready') return { status: 14, message: 'the connection is gone', sent: false }
-    const outcome = await new Promise<Parameters<Parameters<Link['unary']>[3]>[0]>(resolve => {
-      link.unary(path, request.encode({ name: username, password }), WITHOUT_TOKEN.anyMember, resolve)
+    const outcome = await new Promise<UnaryOutcome>(resolve => {
+      const call = link.unary(
+        path,
+        request.encode({ name: username, password }),
+        WITHOUT_TOKEN.anyMember,
+        resolve,
+      )
+      const timer = this.#runtime.setTimer(AUTHENTICATE_TIMEOUT_MS, () => call.cancel())
+      stopTimer = () => timer.cancel()
     })
+    stopTimer()
     if (outcome.kind === 'failure') {
       // ErrAuthNotEnabled: go on without a token.
       if (!outcome.failure.message.includes('authentication is not enabled')) return outcome.failure
@@ -114,4 +135,12 @@ export class Tokens {
     entry.headers = { withLeader: { hasleader: 'true', token }, anyMember: { token } }
     return undefined
   }
+}
+
+function orAborted<Value>(promise: Promise<Value>, signal: AbortSignal | undefined): Promise<Value> {
+  if (signal === undefined) return promise
+  return new Promise((resolve, reject) => {
+    const stop = onAbort(signal, reject)
+    void promise.then(resolve, reject).finally(stop)
+  })
 }

@@ -72,6 +72,8 @@ export class OwnKey {
         stopCaller()
         stopSession()
       }
+      // A signal that had aborted already was told before there was anything to stop.
+      if (!waiting) stopListening()
       turn.then(granted => {
         // Whoever gave up still stands in the queue; its turn goes on to the next at once.
         if (!waiting) return granted.end()

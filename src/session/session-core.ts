@@ -266,6 +266,7 @@ export class SessionCore implements SessionContext, AsyncDisposable {
         this.#events.emit('state', 'lost')
         // It is over for us either way: others need not wait for the server to find out.
         this.background(this.#revoke().catch(() => {}))
+        void Promise.all(this.#background).then(() => this.#client.detach(this))
         return
       case 'stopped':
         return

@@ -1,11 +1,6 @@
 import test from 'ava'
-import {
-  believable,
-  LeaseClock,
-  LeaseLife,
-  type LeaseState,
-  type SendInstant,
-} from '../../src/client/lease-life.ts'
+import { LeaseClock, type SendInstant } from '../../src/client/lease-clock.ts'
+import { believable, LeaseLife, type LeaseState } from '../../src/client/lease-life.ts'
 import { EtcdError } from '../../src/wire/errors.ts'
 import { FakeRuntime } from '../support/fake-runtime.ts'
 
