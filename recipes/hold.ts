@@ -46,7 +46,7 @@ export class Hold implements AsyncDisposable {
   readonly #claim: Claim
   readonly #end: AbortController = quietController()
   readonly #keyWatch: { stop(): void }
-  readonly #forgetSession: () => void
+  #forgetSession: () => void = () => {}
   #state: HoldState = { kind: 'held' }
 
   constructor(session: SessionContext, name: Uint8Array, claim: Claim) {
