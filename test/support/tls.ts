@@ -1,11 +1,21 @@
 /**
- * Certificates for tests, made anew by the openssl program: an authority, a server certificate for the
- * loopback addresses, a client certificate, and one of a stranger whom the authority does not know.
+ * Certificates for tests, made anew: an authority, a server certificate for the loopback addresses, a client
+ * certificate, and one of a stranger whom the authority does not know.
  */
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { webcrypto } from 'node:crypto'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { run } from './executable.ts'
+import {
+  BasicConstraintsExtension,
+  cryptoProvider,
+  ExtendedKeyUsage,
+  ExtendedKeyUsageExtension,
+  type Extension,
+  PemConverter,
+  SubjectAlternativeNameExtension,
+  X509CertificateGenerator,
+} from '@peculiar/x509'
 
 export interface Certificate {
   /** PEM. */
@@ -35,70 +45,94 @@ export interface CertificateOptions {
 }
 
 export async function createCertificates(options: CertificateOptions = {}): Promise<TestCertificates> {
+  cryptoProvider.set(webcrypto)
   const folder = await mkdtemp(path.join(tmpdir(), 'quorate-tls-'))
   const names = options.serverNames ?? ['127.0.0.1', 'localhost']
-  const [authority, otherAuthority] = await Promise.all([
-    selfSigned(folder, 'authority'),
-    selfSigned(folder, 'other'),
-  ])
+  const { serverAuth, clientAuth } = ExtendedKeyUsage
+  const [authority, otherAuthority] = await Promise.all([selfSigned('authority'), selfSigned('other')])
   const [server, client, stranger] = await Promise.all([
     // etcd also dials itself with this certificate (its JSON gateway does), hence both usages.
-    signed(folder, authority, 'server', 'server', ['serverAuth', 'clientAuth'], names),
-    signed(folder, authority, 'client', options.clientName ?? 'root', ['clientAuth'], []),
-    signed(folder, otherAuthority, 'stranger', 'stranger', ['clientAuth'], []),
+    signed(authority, 'server', [serverAuth, clientAuth], names),
+    signed(authority, options.clientName ?? 'root', [clientAuth], []),
+    signed(otherAuthority, 'stranger', [clientAuth], []),
+  ])
+  const written = await Promise.all([
+    write(folder, 'authority', authority),
+    write(folder, 'server', server),
+    write(folder, 'client', client),
+    write(folder, 'stranger', stranger),
   ])
   return {
-    ca: authority.cert,
-    caFile: authority.certFile,
-    server,
-    client,
-    stranger,
+    ca: written[0].cert,
+    caFile: written[0].certFile,
+    server: written[1],
+    client: written[2],
+    stranger: written[3],
     close: () => rm(folder, { recursive: true, force: true }),
   }
 }
 
-const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes']
+interface Signed {
+  readonly name: string
+  readonly keys: webcrypto.CryptoKeyPair
+  readonly certificate: Awaited<ReturnType<typeof X509CertificateGenerator.create>>
+}
 
-async function selfSigned(folder: string, name: string): Promise<Certificate> {
-  const { certFile, keyFile } = filesOf(folder, name)
-  const output = ['-keyout', keyFile, '-out', certFile]
-  await run('openssl', ['req', '-x509', ...newKey, ...output, '-subj', `/CN=test ${name}`, '-days', '2'])
-  return read(certFile, keyFile)
+const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' }
+const DAY_MS = 24 * 60 * 60 * 1000
+
+async function selfSigned(name: string): Promise<Signed> {
+  const keys = await newKeys()
+  const certificate = await X509CertificateGenerator.createSelfSigned({
+    name: `CN=test ${name}`,
+    keys,
+    signingAlgorithm: ALGORITHM,
+    ...validity(),
+    extensions: [new BasicConstraintsExtension(true)],
+  })
+  return { name: `test ${name}`, keys, certificate }
 }
 
 async function signed(
-  folder: string,
-  authority: Certificate,
-  name: string,
+  authority: Signed,
   commonName: string,
-  usages: readonly string[],
+  usages: readonly ExtendedKeyUsage[],
   validFor: readonly string[],
-): Promise<Certificate> {
-  const { certFile, keyFile } = filesOf(folder, name)
-  const request = path.join(folder, `${name}.csr`)
-  const extensions = path.join(folder, `${name}.ext`)
-  const alternatives = validFor.map(entry => (/^[\d.]+$|:/.test(entry) ? `IP:${entry}` : `DNS:${entry}`))
-  const lines = [`extendedKeyUsage=${usages.join(',')}`]
-  if (alternatives.length > 0) lines.push(`subjectAltName=${alternatives.join(',')}`)
-  await writeFile(extensions, `${lines.join('\n')}\n`)
-  await run('openssl', ['req', ...newKey, '-keyout', keyFile, '-out', request, '-subj', `/CN=${commonName}`])
-  await run('openssl', [
-    ...['x509', '-req', '-in', request, '-out', certFile, '-days', '2', '-extfile', extensions],
-    ...['-CA', authority.certFile, '-CAkey', authority.keyFile, '-set_serial', `0x${serialOf(name)}`],
-  ])
-  return read(certFile, keyFile)
+): Promise<Signed> {
+  const keys = await newKeys()
+  const extensions: Extension[] = [new ExtendedKeyUsageExtension([...usages])]
+  if (validFor.length > 0) {
+    const names = validFor.map(value => ({ type: /^[\d.]+$|:/.test(value) ? 'ip' : 'dns', value }) as const)
+    extensions.push(new SubjectAlternativeNameExtension(names))
+  }
+  const certificate = await X509CertificateGenerator.create({
+    subject: `CN=${commonName}`,
+    issuer: authority.certificate.subject,
+    publicKey: keys.publicKey,
+    signingKey: authority.keys.privateKey,
+    signingAlgorithm: ALGORITHM,
+    ...validity(),
+    extensions,
+  })
+  return { name: commonName, keys, certificate }
 }
 
-/** Two certificates of one authority must differ in it. */
-function serialOf(name: string): string {
-  return Buffer.from(name).toString('hex')
+function newKeys(): Promise<webcrypto.CryptoKeyPair> {
+  return webcrypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify']) as Promise<webcrypto.CryptoKeyPair>
 }
 
-function filesOf(folder: string, name: string): { certFile: string; keyFile: string } {
-  return { certFile: path.join(folder, `${name}.pem`), keyFile: path.join(folder, `${name}.key`) }
+/** From a little ago, for clocks that differ. */
+function validity(): { readonly notBefore: Date; readonly notAfter: Date } {
+  const nowMs = Date.now()
+  return { notBefore: new Date(nowMs - DAY_MS), notAfter: new Date(nowMs + DAY_MS) }
 }
 
-async function read(certFile: string, keyFile: string): Promise<Certificate> {
-  const [cert, key] = await Promise.all([readFile(certFile, 'utf8'), readFile(keyFile, 'utf8')])
+async function write(folder: string, name: string, { keys, certificate }: Signed): Promise<Certificate> {
+  const cert = certificate.toString('pem')
+  const pkcs8 = await webcrypto.subtle.exportKey('pkcs8', keys.privateKey)
+  const key = PemConverter.encode(pkcs8, 'PRIVATE KEY')
+  const certFile = path.join(folder, `${name}.pem`)
+  const keyFile = path.join(folder, `${name}.key`)
+  await Promise.all([writeFile(certFile, cert), writeFile(keyFile, key)])
   return { cert, key, certFile, keyFile }
 }
