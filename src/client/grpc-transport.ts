@@ -184,7 +184,10 @@ class GrpcLink implements Link {
       onReceiveMetadata: ignore,
       onReceiveMessage: ignore,
       onReceiveStatus: ended =>
-        this.#enter({ kind: 'closed', failure: { ...failure(ended.code, ended.details), sent: false } }),
+        this.#enter({
+          kind: 'closed',
+          failure: { ...failure(ended.code, plainly(ended.details)), sent: false },
+        }),
     })
     call.halfClose()
   }
@@ -330,6 +333,14 @@ function channelOptions(endpoint: Endpoint, options: LinkOptions): ChannelOption
       ? { 'grpc.default_authority': options.tls.serverName }
       : {}),
   }
+}
+
+/** What went wrong, without what grpc-js wraps around it; for people only, nothing is decided by it. */
+function plainly(details: string): string {
+  const reason = /Last error: (?:Error: )?(.*?)\s*(?:\(\d{4}-\d\d-\d\dT[^)]*\))?\.?\s*Resolution note:/s.exec(
+    details,
+  )?.[1]
+  return reason === undefined || reason === '' ? details : reason
 }
 
 function failure(code: status, message: string): TransportFailure {

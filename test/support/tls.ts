@@ -2,6 +2,8 @@
  * Certificates for tests, made anew: an authority, a server certificate for the loopback addresses, a client
  * certificate, and one of a stranger whom the authority does not know.
  */
+// What the certificate library is built on wants it first.
+import 'reflect-metadata'
 import { webcrypto } from 'node:crypto'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
