@@ -162,6 +162,7 @@ export class Hold implements AsyncDisposable {
   #lose(reason: unknown): void {
     if (this.#state.kind !== 'held') return
     this.#finish({ kind: 'lost', reason }, reason)
+    this.#session.doubt()
     // If the key is there after all, it must not stay: nobody holds it.
     this.#session.background(giveUp(this.#claim))
   }

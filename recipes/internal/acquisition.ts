@@ -106,6 +106,7 @@ class Acquisition implements Attempt<Claim>, Place {
   }
 
   onEnd(error: EtcdError): void {
+    this.#session.doubt()
     this.#turned.reject(error)
   }
 

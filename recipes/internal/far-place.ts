@@ -2,16 +2,19 @@ import type { Engine } from '../../src/client/engine.ts'
 import { part } from '../../src/client/response-part.ts'
 import type { WatchSink } from '../../src/client/watcher.ts'
 import { onAbort } from '../../src/support/abort.ts'
+import { sleep } from '../../src/support/bounded.ts'
 import { prefixEnd } from '../../src/wire/bytes.ts'
 import type { Init } from '../../src/wire/codec.ts'
-import type { EtcdError } from '../../src/wire/errors.ts'
+import { EtcdError } from '../../src/wire/errors.ts'
 import { type RangeResponse, type RequestOp, SortOrder, SortTarget } from '../../src/wire/gen/rpc.g.ts'
 import { methods } from '../../src/wire/methods.ts'
 import { type Entry, entryOf } from './entry.ts'
 import { type LineReading, lineRange, lineReading } from './line-reading.ts'
 import { placeGone, placeTaken } from './place.ts'
 import type { Rule } from './rule.ts'
+import { isFinal } from './trouble.ts'
 
+const AGAIN_MS = 500
 const NO_END = new Uint8Array(0)
 
 export interface FarPlace {
@@ -32,10 +35,16 @@ export interface FarPlace {
 export async function approach(place: FarPlace): Promise<LineReading> {
   let atLeast = 0n
   for (;;) {
-    const { line, predecessor } = await lookAround(place, atLeast)
-    if (!line.truncated || line.entries.some(({ name }) => name === place.mine.name)) return line
-    // Nobody before us although the head of the line is full of others: it moved while it was read; look again.
-    atLeast = predecessor === undefined ? line.revision : await untilMoved(place, predecessor)
+    try {
+      const { line, predecessor } = await lookAround(place, atLeast)
+      if (!line.truncated || line.entries.some(({ name }) => name === place.mine.name)) return line
+      // Nobody before us although the head of the line is full of others: it moved while it was read; look again.
+      atLeast = predecessor === undefined ? line.revision : await untilMoved(place, predecessor)
+    } catch (error) {
+      if (!EtcdError.is(error) || isFinal(error)) throw error
+      await sleep(place.engine.runtime, AGAIN_MS, place.signal)
+      place.signal.throwIfAborted()
+    }
   }
 }
 
@@ -133,6 +142,7 @@ function untilMoved(place: FarPlace, predecessor: Entry): Promise<bigint> {
       broken: () => moved(0n),
       ended: (error: EtcdError) => over(error),
     })
+    let stopListening = () => {}
     const watches = [mine, predecessor].map(entry =>
       engine.recipeWatches.watch(
         { key: entry.key, rangeEnd: NO_END, filter: 'no-puts', onBreak: 'restart' },
@@ -140,7 +150,8 @@ function untilMoved(place: FarPlace, predecessor: Entry): Promise<bigint> {
       ),
     )
     const timer = engine.runtime.setTimer(2 * ttlMs, () => moved(0n)).unref()
-    const stopListening = onAbort(signal, over)
+    // May call at once: between two requests nobody listens.
+    stopListening = onAbort(signal, over)
   })
 }
 

@@ -8,6 +8,7 @@ import { entryOf } from './entry.ts'
 import { type LineReading, readLine } from './line-reading.ts'
 import { Ahead, type Place, placeGone, placeTaken } from './place.ts'
 import type { Rule } from './rule.ts'
+import { isFinal } from './trouble.ts'
 
 /** How long the watch of a line stays after the last acquisition has settled. */
 const LINGER_MS = 3000
@@ -217,14 +218,16 @@ export class Line {
     this.#readAgain = false
     for (const waiting of [...this.#waiting]) {
       const { mine } = waiting.place
-      // Created after this was read: its own answer is the newer one.
-      if (mine.createRevision > reading.revision) continue
+      // Created, or read elsewhere, after this was read: what it knows is newer.
+      if (mine.createRevision > reading.revision || waiting.ahead.readAt > reading.revision) continue
       const found = reading.entries.find(({ name }) => name === mine.name)
       if (found?.createRevision !== mine.createRevision) this.#end(waiting, placeGone(mine, reading.revision))
       else if (found.lease !== mine.lease) this.#end(waiting, placeTaken(mine))
       else {
         this.#take(waiting, reading)
         if (this.#watch.kind === 'open' && this.#watch.since <= reading.revision) waiting.state = 'settled'
+        // Our place, and nobody before it, seen together: that needs no watch.
+        if (waiting.ahead.isFree) waiting.place.onTurn()
       }
     }
     this.#forgetDeletions()
@@ -236,11 +239,11 @@ export class Line {
   }
 
   #readFailed(error: unknown, atLeast: bigint): void {
-    if (EtcdError.is(error) && (error.outcome === 'rejected' || error.code === 'CLIENT_CLOSED')) {
+    if (EtcdError.is(error) && isFinal(error)) {
       for (const waiting of [...this.#waiting]) this.#end(waiting, error)
       return
     }
-    // Nobody answered. Whoever waits has a session that ends when this goes on.
+    // It will pass. Whoever waits has a session that ends when this goes on.
     this.#engine.runtime
       .setTimer(AGAIN_MS, () => {
         if (this.#waiting.size > 0) this.#read(atLeast)
@@ -266,7 +269,7 @@ export class Line {
       .setTimer(2 * ttlMs, () => {
         this.#check = undefined
         if (this.#waiting.size === 0) return
-        if (this.#watch.kind === 'open') this.#read(this.#watch.since)
+        this.#read(this.#watch.kind === 'open' ? this.#watch.since : 0n)
         this.#scheduleCheck()
       })
       .unref()

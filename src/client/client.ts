@@ -19,6 +19,8 @@ import { Watch, type WatchOptions } from './watch.ts'
 /** How long disposing of a handle waits before the rest goes on in the background, in milliseconds. */
 export const DISPOSE_MS = 5000
 
+const WATCH_OPTIONS = ['from', 'only', 'previous', 'progress', 'signal', 'maxBuffered']
+
 /** Keys, leases, watches and the cluster itself, as one namespace sees them. */
 export class Client implements AsyncDisposable {
   /** The machinery behind it; for recipes. */
@@ -88,6 +90,7 @@ export class Client implements AsyncDisposable {
   /** Starts watching at once. See {@link Watch}. */
   watch(keyOrRange: Bytes | KeyRange, options?: WatchOptions): Watch {
     this.assertOpen()
+    checkOptions(options, WATCH_OPTIONS, 'watch')
     const { space } = this
     const watch = new Watch(this.engine.userWatches, keyOrRange, options, {
       toServer: range => space.range(range),

@@ -42,9 +42,20 @@ export function checkConnect(
       throw new TypeError('connect: credentials.password is a string')
   }
   checkOptions(tls, ['ca', 'cert', 'key', 'serverName'], 'connect: tls')
+  for (const name of ['ca', 'cert', 'key'] as const) {
+    const material: unknown = tls?.[name]
+    if (material !== undefined && typeof material !== 'string' && !(material instanceof Uint8Array))
+      throw new TypeError(`connect: tls.${name} is PEM, as a string or a Uint8Array`)
+  }
+  if (tls?.serverName !== undefined && (typeof tls.serverName !== 'string' || tls.serverName === ''))
+    throw new TypeError('connect: tls.serverName is a string that is not empty')
   if ((tls?.cert === undefined) !== (tls?.key === undefined)) {
     throw new TypeError('connect: tls.cert and tls.key go together')
   }
+  if (options.transport !== undefined && typeof options.transport?.connect !== 'function')
+    throw new TypeError('connect: transport has a method connect')
+  if (options.runtime !== undefined && typeof options.runtime?.setTimer !== 'function')
+    throw new TypeError('connect: runtime is a Runtime')
   const list = typeof endpoints === 'string' ? [endpoints] : endpoints
   if (!Array.isArray(list) || list.length === 0)
     throw new TypeError('connect: at least one endpoint is needed')

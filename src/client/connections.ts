@@ -9,6 +9,15 @@ import type { Lane } from './streams.ts'
 /** How long the preferred endpoint may keep a caller waiting before the next one is asked as well. */
 const STAGGER_MS = 250
 
+/** What there is to say of an endpoint that has said nothing. */
+const SILENCE: Readonly<Record<Connection['kind'], string>> = {
+  idle: 'not connected yet',
+  connecting: 'still connecting',
+  cooling: 'not connected yet',
+  ready: 'connected, but it gave no answer',
+  closed: 'closed',
+}
+
 /** A connection that can carry a call now. */
 export interface ReadyConnection {
   readonly connection: Connection
@@ -118,10 +127,7 @@ export class Connections {
   /** What each endpoint said last, for the error of a call that found none. */
   complaints(lane: Lane): string {
     return this.#lanes[lane]
-      .map(
-        ({ endpoint, lastFailure, kind }) =>
-          `${endpoint.url}: ${lastFailure?.message ?? (kind === 'connecting' ? 'still connecting' : 'not connected yet')}`,
-      )
+      .map(({ endpoint, lastFailure, kind }) => `${endpoint.url}: ${lastFailure?.message ?? SILENCE[kind]}`)
       .join('; ')
   }
 

@@ -26,6 +26,13 @@ import type {
 /** What Go's client allows as well; the server itself refuses requests above 1.5 MiB. */
 const SEND_LIMIT_BYTES = 2 * 1024 * 1024
 
+/** As etcd would say, had it been sent. */
+const TOO_LARGE: TransportFailure = {
+  status: status.INVALID_ARGUMENT,
+  message: 'request is too large',
+  sent: false,
+}
+
 const NEVER = 2 ** 31 - 1
 
 /**
@@ -88,6 +95,10 @@ class GrpcLink implements Link {
     metadata: CallMetadata,
     settled: (outcome: UnaryOutcome) => void,
   ): Cancellable {
+    if (request.length > SEND_LIMIT_BYTES) {
+      void Promise.resolve().then(() => settled({ kind: 'failure', failure: TOO_LARGE }))
+      return { cancel: ignore }
+    }
     const call = this.#createCall(path)
     let open = true
     call.start(this.#metadata.of(metadata), {

@@ -1,4 +1,4 @@
-import { checkInteger, checkOneOf, checkRevision } from '../support/options.ts'
+import { checkInteger, checkOneOf, checkOptions, checkRevision } from '../support/options.ts'
 import type { Init } from '../wire/codec.ts'
 import { type RangeRequest, type RangeResponse, SortOrder, SortTarget } from '../wire/gen/rpc.g.ts'
 import type { Span } from './footprint.ts'
@@ -88,7 +88,9 @@ export function rangeResult(response: RangeResponse, revision: bigint, space: Ke
   }
 }
 
-function sortFields({ by, order }: Sort): Pick<Init<RangeRequest>, 'sortOrder' | 'sortTarget'> {
+function sortFields(sort: Sort): Pick<Init<RangeRequest>, 'sortOrder' | 'sortTarget'> {
+  checkOptions(sort, ['by', 'order'], 'sort')
+  const { by, order } = sort
   checkOneOf(by, ['key', 'version', 'createRevision', 'modRevision', 'value'], 'sort.by')
   checkOneOf(order, ['ascending', 'descending'], 'sort.order')
   // Ascending by key is how the store is kept: asked for as an order, every key would be read before the limit.

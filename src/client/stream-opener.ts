@@ -1,6 +1,6 @@
 import { Backoff } from '../support/backoff.ts'
 import type { Runtime } from '../support/runtime.ts'
-import type { ByteStream, Endpoint, TransportFailure } from '../support/transport.ts'
+import type { ByteStream, CallMetadata, Endpoint, TransportFailure } from '../support/transport.ts'
 import { EtcdError } from '../wire/errors.ts'
 import { judge } from '../wire/status.ts'
 import type { Connections, ReadyConnection } from './connections.ts'
@@ -11,6 +11,12 @@ import type { Tokens } from './tokens.ts'
 const AUTHENTICATE = { initialMs: 100, maxMs: 2000 }
 
 const STATUS_OK = 0
+
+/** A connection that can carry a call now, and the headers to make it with. */
+export interface Reached {
+  readonly ready: ReadyConnection
+  readonly metadata: CallMetadata
+}
 
 /** Opens the streams of the engines on whatever connection is ready. */
 export class StreamOpener implements StreamSource {
@@ -26,22 +32,33 @@ export class StreamOpener implements StreamSource {
 
   async open<Request, Response>(
     method: StreamMethod<Request, Response>,
-    { lane, avoid, only, signal }: StreamOptions,
+    options: StreamOptions,
     handlers: StreamHandlers<Response>,
   ): Promise<OpenStream<Request>> {
+    const { ready, metadata } = await this.reach(options)
+    return this.#start(method, ready, metadata, handlers)
+  }
+
+  /** Waits for a connection of the lane that has taken the credentials. Rejects as `open` does. */
+  async reach({ lane, avoid, only, signal }: StreamOptions): Promise<Reached> {
     const backoff = new Backoff(this.#runtime, AUTHENTICATE)
-    const avoided = avoid === undefined ? undefined : new Set([avoid])
+    let avoided = avoid
     for (;;) {
-      const ready = await this.#connections.wait(lane, { avoid: avoided, only, signal })
+      const ready = await this.#connections.wait(lane, {
+        avoid: avoided === undefined ? undefined : new Set([avoided]),
+        only,
+        signal,
+      })
       const { endpoint } = ready.connection
-      const token = await this.#tokens.obtain(endpoint, ready.link, true)
+      const token = await this.#tokens.obtain(endpoint, ready.link, true, signal)
       signal.throwIfAborted()
       if (token.kind === 'failure') {
         const { error, failure } = judge(token.failure, { method: 'Authenticate', endpoint: endpoint.url })
         if (failure === 'rejected') throw error
+        avoided = endpoint
         await this.#pause(backoff.delay(), signal)
       } else if (ready.link.state.kind === 'ready') {
-        return this.#start(method, ready, token.metadata, handlers)
+        return { ready, metadata: token.metadata }
       }
     }
   }
@@ -53,7 +70,7 @@ export class StreamOpener implements StreamSource {
   #start<Request, Response>(
     method: StreamMethod<Request, Response>,
     { connection, link }: ReadyConnection,
-    metadata: Readonly<Record<string, string>>,
+    metadata: CallMetadata,
     handlers: StreamHandlers<Response>,
   ): OpenStream<Request> {
     const { endpoint } = connection

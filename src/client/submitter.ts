@@ -307,7 +307,7 @@ export class Submitter {
       const stopAbort = this.#aborts.on(signal, reason => leave(() => reason))
       const stopClosing = this.#aborts.on(closing, error => leave(() => call.failed(error as EtcdError)))
       let stopGiveUp = () => {}
-      stopGiveUp = this.#aborts.on(giveUp, over)
+      if (call.submission.signal?.aborted !== true) stopGiveUp = this.#aborts.on(giveUp, over)
     })
   }
 }

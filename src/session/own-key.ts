@@ -14,6 +14,8 @@ import { methods } from '../wire/methods.ts'
 export interface OwnKeySession {
   readonly engine: Engine
   readonly signal: AbortSignal
+  /** Aborts before `signal`: nobody may begin to wait for the key any more. */
+  readonly closing: AbortSignal
   background(work: Promise<void>): void
 }
 
@@ -67,7 +69,7 @@ export class OwnKey {
         reject(reason)
       }
       const stopCaller = this.#session.engine.aborts.on(signal, giveUp)
-      const stopSession = waiting ? onAbort(this.#session.signal, giveUp) : noop
+      const stopSession = waiting ? onAbort(this.#session.closing, giveUp) : noop
       stopListening = () => {
         stopCaller()
         stopSession()
@@ -143,6 +145,16 @@ export class OwnKey {
     }
   }
 
+  /**
+   * Deletes a ghost that has appeared, unless somebody has the turn. For a lease that is left to others: what
+   * appears later stays until they adopt it.
+   */
+  async settle(): Promise<void> {
+    if (this.#ghosts === 0) return
+    const turn = this.tryEnter()
+    if (turn !== undefined) await this.#lay(turn)
+  }
+
   /** The session is over. */
   end(): void {
     this.#ghosts = 0
@@ -191,7 +203,10 @@ export class OwnKey {
   async #sweepInTurn(): Promise<void> {
     const turn = await this.enter().catch(() => undefined)
     this.#sweeping = false
-    if (turn === undefined) return
+    if (turn !== undefined) await this.#lay(turn)
+  }
+
+  async #lay(turn: Turn): Promise<void> {
     try {
       const ghost = await this.#read()
       if (ghost === undefined || !this.mayAdopt(ghost.createRevision)) return

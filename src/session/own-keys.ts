@@ -28,6 +28,11 @@ export class OwnKeys {
     return this.#keys.size
   }
 
+  /** Deletes every ghost that can be seen now. */
+  async settle(): Promise<void> {
+    await Promise.all([...this.#keys.values()].map(own => own.settle()))
+  }
+
   /** The session is over: nothing appears under its lease any more. */
   end(): void {
     for (const own of this.#keys.values()) own.end()

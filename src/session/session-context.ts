@@ -26,6 +26,8 @@ export interface SessionContext {
   placeValue(): Uint8Array
   /** The cluster told somebody that the lease does not exist. */
   leaseGone(cause: unknown): void
+  /** A key that goes with the lease is gone, so the lease may be, too: asks at once. */
+  doubt(): void
   /** Cleaning up that goes on after its caller was answered: `close` and `orphan` wait for it. It must not reject. */
   background(work: Promise<void>): void
   /** Ties a resource to the session: closing the session disposes of it first. */

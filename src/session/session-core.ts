@@ -169,6 +169,10 @@ export class SessionCore implements SessionContext, AsyncDisposable {
     this.#kept.lose('revoked', cause)
   }
 
+  doubt(): void {
+    this.#kept.renewNow()
+  }
+
   background(work: Promise<void>): void {
     this.#background.add(work)
     void work.finally(() => this.#background.delete(work))
@@ -230,7 +234,7 @@ export class SessionCore implements SessionContext, AsyncDisposable {
     const errors: unknown[] = []
     await this.#attached.disposeAll().catch(error => errors.push(error))
     // An orphaned lease stays: no place in a line and no late acquisition may stay on it with nobody behind it.
-    if (lease === 'orphan') await Promise.all(this.#background)
+    if (lease === 'orphan') await this.#settle()
     const lost = this.#kept.state.kind === 'lost'
     this.#kept.stop()
     if (this.#phase.kind === 'closing') this.#phase = { kind: 'over', done: this.#phase.done }
@@ -240,10 +244,21 @@ export class SessionCore implements SessionContext, AsyncDisposable {
       if (lease === 'revoke') await this.#revoke().catch(error => errors.push(error))
     }
     this.ownKeys.end()
-    await Promise.all(this.#background)
+    await this.#backgroundDone()
     this.#client.detach(this)
     if (errors.length === 1) throw errors[0]
     if (errors.length > 1) throw new AggregateError(errors, 'the session could not be closed in order')
+  }
+
+  async #settle(): Promise<void> {
+    await this.#backgroundDone()
+    await this.ownKeys.settle()
+    await this.#backgroundDone()
+  }
+
+  /** Undoing an attempt begins only when its answer is there, so what is waited for may bring more. */
+  async #backgroundDone(): Promise<void> {
+    while (this.#background.size > 0) await Promise.all(this.#background)
   }
 
   async #revoke(): Promise<void> {
@@ -266,7 +281,7 @@ export class SessionCore implements SessionContext, AsyncDisposable {
         this.#events.emit('state', 'lost')
         // It is over for us either way: others need not wait for the server to find out.
         this.background(this.#revoke().catch(() => {}))
-        void Promise.all(this.#background).then(() => this.#client.detach(this))
+        void this.#backgroundDone().then(() => this.#client.detach(this))
         return
       case 'stopped':
         return

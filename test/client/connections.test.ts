@@ -83,8 +83,9 @@ test('the endpoint that works is stayed with when the first one comes back', asy
   transport.greet(A, 'refuse')
   await connections.wait('data')
   transport.greet(A, 'ready')
-  await connections.wait('data', { only: connections.endpoints[0] })
-  await runtime.advance(5000)
+  const back = connections.wait('data', { only: connections.endpoints[0] })
+  await runtime.advance(1060)
+  await back
   t.is(connections.pick('data')?.connection.endpoint.address, B)
 })
 

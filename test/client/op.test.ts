@@ -101,6 +101,10 @@ const wrongTransactions: readonly [what: string, spec: unknown][] = [
   ['an empty step', { then: [undefined] }],
   ['a write beside a read of the past', { then: [op.put('a', '1'), op.get('b', { revision: 5n })] }],
   [
+    'a write beside a nested read of the past',
+    { then: [op.put('a', '1'), op.txn({ else: [op.get('b', { revision: 5n })] })] },
+  ],
+  [
     'a write in one half and a read of the past in the other',
     { then: [op.put('a', '1')], else: [op.get('b', { revision: 5n })] },
   ],
@@ -127,7 +131,6 @@ const wrongSteps: readonly [what: string, make: () => unknown, kind: typeof Type
     ['a kept value together with one', () => op.put('k', 'v', { keep: 'value' }), TypeError],
     ['a kept lease together with one', () => op.put('k', 'v', { keep: 'lease', lease: 5n }), TypeError],
     ['to keep anything else', () => op.put('k', '', { keep: 'all' as 'value' }), TypeError],
-    ['a flag that is none', () => op.put('k', '', { previous: 'yes' as unknown as boolean }), TypeError],
     ['an unknown option of a delete', () => op.delete('k', { limit: 5 } as object), TypeError],
     ['an unknown option of a get', () => op.get('k', { limit: 5 } as object), TypeError],
     ['half a surrogate pair', () => op.get('\ud800'), TypeError],

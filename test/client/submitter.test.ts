@@ -459,7 +459,7 @@ function arrange({ addresses = [A, B, C], credentials }: Parts = {}) {
     (address): Endpoint => ({ url: `http://${address}`, address, scheme: 'tcp', tls: false }),
   )
   const connections = new Connections(endpoints, { transport, runtime, tls: undefined })
-  const tokens = new Tokens(credentials)
+  const tokens = new Tokens(credentials, runtime)
   const answers = new Answers()
   const submitter = new Submitter({
     connections,

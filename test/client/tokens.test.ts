@@ -2,7 +2,7 @@ import { inspect } from 'node:util'
 import test from 'ava'
 import { Tokens } from '../../src/client/tokens.ts'
 import type { Endpoint, Link } from '../../src/support/transport.ts'
-import { settle } from '../support/fake-runtime.ts'
+import { FakeRuntime, settle } from '../support/fake-runtime.ts'
 import { FakeTransport } from '../support/fake-transport.ts'
 
 const ONE: Endpoint = { url: 'http://a:1', address: 'a:1', scheme: 'tcp', tls: false }
@@ -10,7 +10,7 @@ const TWO: Endpoint = { url: 'http://b:1', address: 'b:1', scheme: 'tcp', tls: f
 const CREDENTIALS = { username: 'me', password: 'a-secret' }
 
 test('without credentials headers are known at once, the same object each time', t => {
-  const tokens = new Tokens(undefined)
+  const tokens = new Tokens(undefined, new FakeRuntime())
   t.deepEqual(tokens.known(ONE, true), { hasleader: 'true' })
   t.deepEqual(tokens.known(ONE, false), {})
   t.is(tokens.known(ONE, true), tokens.known(TWO, true))
@@ -81,8 +81,20 @@ test('a token is not asked for on a connection that is gone', async t => {
   t.is(transport.calls.length, 0)
 })
 
+test('who leaves does not wait for the token, which the others still get', async t => {
+  const { tokens, transport, one } = await arrange()
+  const abort = new AbortController()
+  const left = tokens.obtain(ONE, one, true, abort.signal)
+  const stayed = tokens.obtain(ONE, one, true)
+  await settle()
+  abort.abort('enough')
+  t.is(await left.then(undefined, (reason: unknown) => reason), 'enough')
+  transport.onlyOpen.answer({ token: 'T' })
+  t.like(await stayed, { kind: 'headers' })
+})
+
 test('the password is seen by nobody who looks at the object', t => {
-  const tokens = new Tokens(CREDENTIALS)
+  const tokens = new Tokens(CREDENTIALS, new FakeRuntime())
   const seen = inspect(tokens, { depth: null, showHidden: true }) + JSON.stringify(tokens)
   t.false(seen.includes(CREDENTIALS.password))
 })
@@ -94,5 +106,5 @@ async function arrange(): Promise<{ tokens: Tokens; transport: FakeTransport; on
   const one = connect(ONE)
   const two = connect(TWO)
   await settle()
-  return { tokens: new Tokens(CREDENTIALS), transport, one, two }
+  return { tokens: new Tokens(CREDENTIALS, new FakeRuntime()), transport, one, two }
 }

@@ -1,0 +1,101 @@
+import test from 'ava'
+import { connect } from '../../src/facade/connect.ts'
+import { EtcdError } from '../../src/wire/errors.ts'
+import { methods } from '../../src/wire/methods.ts'
+import { FakeRuntime, settle } from '../support/fake-runtime.ts'
+import { FakeTransport, header } from '../support/fake-transport.ts'
+
+test('a snapshot asks once, closes its side, and ends with the stream', async t => {
+  const { etcd, transport } = await connected()
+  const pieces: number[] = []
+  const reading = (async () => {
+    for await (const piece of etcd.maintenance.snapshot()) pieces.push(...piece)
+  })()
+  await settle()
+  const [stream] = transport.streams
+  t.is(stream?.path, methods.snapshot.path)
+  t.is(stream?.sent.length, 1)
+  t.true(stream?.halfClosed)
+  stream?.answer({ blob: Uint8Array.of(1, 2), remainingBytes: 1n })
+  stream?.answer({ blob: Uint8Array.of(3), remainingBytes: 0n })
+  stream?.answer({ blob: Uint8Array.of(9), remainingBytes: 0n })
+  stream?.end()
+  await reading
+  t.deepEqual(pieces, [1, 2, 3, 9])
+})
+
+test('a snapshot that ends too early is no snapshot', async t => {
+  const { etcd, transport } = await connected()
+  const reading = t.throwsAsync(async () => {
+    for await (const _ of etcd.maintenance.snapshot());
+  })
+  await settle()
+  transport.streams[0]?.answer({ blob: Uint8Array.of(1), remainingBytes: 5n })
+  transport.streams[0]?.end()
+  t.true(EtcdError.is(await reading, 'PROTOCOL'))
+})
+
+test('a snapshot whose connection breaks says so', async t => {
+  const { etcd, transport } = await connected()
+  const reading = t.throwsAsync(async () => {
+    for await (const _ of etcd.maintenance.snapshot());
+  })
+  await settle()
+  transport.streams[0]?.answer({ blob: Uint8Array.of(1), remainingBytes: 0n })
+  transport.streams[0]?.fail('connection dropped')
+  t.true(EtcdError.is(await reading, 'UNAVAILABLE'))
+})
+
+test('leaving the loop of a snapshot cancels its stream, and no timer is left', async t => {
+  const { etcd, transport, runtime } = await connected()
+  const reading = (async () => {
+    for await (const _ of etcd.maintenance.snapshot()) break
+  })()
+  await settle()
+  transport.streams[0]?.answer({ blob: Uint8Array.of(1), remainingBytes: 5n })
+  await reading
+  t.is(transport.streams[0]?.state, 'cancelled')
+  t.is(runtime.pendingTimers, 0)
+})
+
+test('a snapshot nobody answers is given up after ten seconds', async t => {
+  const { etcd, transport, runtime } = await connected()
+  transport.greet('b:1', 'silent')
+  const reading = t.throwsAsync(async () => {
+    for await (const _ of etcd.maintenance.snapshot({ endpoint: 'b:1' }));
+  })
+  await runtime.advance(10_000)
+  const error = await reading
+  t.true(EtcdError.is(error, 'UNAVAILABLE'))
+  t.is((error as unknown as EtcdError).outcome, 'not-sent')
+})
+
+test('the lead is moved by the leader, whichever endpoint that is', async t => {
+  const { etcd, transport } = await connected()
+  const ids: Readonly<Record<string, bigint>> = { 'a:1': 1n, 'b:1': 2n }
+  transport.respond = call => {
+    if (call.path === methods.moveLeader.path) return call.answer()
+    call.answer({ header: { ...header(), memberId: ids[call.address] }, leader: 2n, version: '3.5.16' })
+  }
+  await etcd.maintenance.moveLeader(1n)
+  const moves = transport.calls.filter(({ path }) => path === methods.moveLeader.path)
+  t.deepEqual(
+    moves.map(({ address }) => address),
+    ['b:1'],
+  )
+  t.is(moves[0]?.request(methods.moveLeader).targetId, 1n)
+})
+
+test('a member is asked without the wish for a leader', async t => {
+  const { etcd, transport } = await connected()
+  transport.respond = call => call.answer({ leader: 0n })
+  t.is((await etcd.maintenance.status('b:1')).leader, 0n)
+  t.deepEqual([transport.calls[0]?.address, transport.calls[0]?.metadata], ['b:1', {}])
+})
+
+async function connected() {
+  const transport = new FakeTransport()
+  const runtime = new FakeRuntime()
+  const etcd = await connect(['a:1', 'b:1'], { transport, runtime })
+  return { etcd, transport, runtime }
+}
