@@ -1,0 +1,183 @@
+/**
+ * Four processes fight for one lock around a job that must never run twice at once. The demo kills a holder,
+ * stops another until its lock is somebody else's, wakes it, and then proves from what was written that no two
+ * jobs overlapped and nothing from the past got through. The exit status is 1 if that proof fails.
+ */
+import { mkdtemp } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { connect } from '../../src/index.ts'
+import { type EtcdServers, startEtcd } from '../../test/support/etcd-server.ts'
+import { series } from '../../test/support/live.ts'
+import { Watchdog } from '../../test/support/watchdog.ts'
+import { Worker } from './crew.ts'
+import { Ledger } from './ledger.ts'
+import { counterKey, type Entry, type FromWorker, lockName } from './messages.ts'
+import { Paper } from './paper.ts'
+import { prove } from './proof.ts'
+
+const names = ['ada', 'ben', 'cleo', 'dan']
+const patienceMs = 20_000
+/** Which job is hit by what, counted by their beginnings. */
+const killedJob = 7
+const stoppedJob = 14
+const wakeAfterJob = 18
+const lastJob = 24
+
+const stopped = new AbortController()
+process.once('SIGINT', () => stopped.abort('interrupted'))
+process.once('SIGTERM', () => stopped.abort('interrupted'))
+const patience = setTimeout(() => stopped.abort(`not done within ${patienceMs / 1000} s`), patienceMs)
+
+const folder = await mkdtemp(path.join(tmpdir(), 'quorate-demo-'))
+// Kills what is left, and removes the folder, however this process ends.
+const watchdog = new Watchdog(folder)
+const paper = new Paper(names)
+let etcd: EtcdServers | undefined
+try {
+  paper.say('Looking for etcd; where there is none, it is fetched once.')
+  etcd = await startEtcd({ series: series() })
+  process.exitCode = (await show(etcd)) ? 0 : 1
+} catch (error) {
+  paper.say(`The demo was broken off: ${error instanceof Error ? error.message : String(error)}`)
+  process.exitCode = stopped.signal.reason === 'interrupted' ? 130 : 1
+} finally {
+  clearTimeout(patience)
+  await etcd?.close()
+  await watchdog.finish()
+}
+
+/** Everything, from the first worker to the summary. Resolves with whether the proof holds. */
+async function show({ binary, endpoint }: EtcdServers): Promise<boolean> {
+  stopped.signal.throwIfAborted()
+  const ledger = new Ledger(path.join(folder, 'ledger.txt'))
+  const interrupted = new Set<string>()
+  const takeOvers: { readonly from: string; readonly sinceMs: number }[] = []
+  const late: (FromWorker & { kind: 'job' })[] = []
+  let begun = 0
+  let killed: Worker | undefined
+  let zombie: Worker | undefined
+  let zombieTold = false
+  let finish: () => void = () => {}
+  const finished = new Promise<void>(resolve => {
+    finish = resolve
+  })
+
+  const hear = (worker: Worker, message: FromWorker) => {
+    if (message.kind === 'write') {
+      const accepted = ledger.write(message.entry)
+      worker.tell({ kind: 'answer', number: message.number, accepted })
+      if (accepted && message.entry.what === 'begin') onBegin(worker, message.entry)
+    }
+    if (message.kind === 'job' && message.ledger === 'refused') onLate(worker, message)
+  }
+
+  const onBegin = (worker: Worker, { token }: Entry) => {
+    begun += 1
+    const takeOver = takeOvers.pop()
+    paper.mark(worker.name, `██ ${token}`, 'green')
+    if (takeOver !== undefined) {
+      const seconds = ((performance.now() - takeOver.sinceMs) / 1000).toFixed(1)
+      paper.note(`→ ${worker.name} took over from ${takeOver.from} after ${seconds} s, with token ${token}`)
+    }
+    if (begun === killedJob) {
+      killed = worker
+      interrupt(worker, token, `✝ killed, holding ${token}`)
+      worker.kill()
+    }
+    if (begun === stoppedJob) {
+      zombie = worker
+      interrupt(worker, token, `‖ stopped, holding ${token}`)
+      worker.stop()
+    }
+    if (begun === wakeAfterJob && zombie !== undefined) {
+      paper.mark(zombie.name, '▶ woken', 'yellow')
+      zombie.wake()
+    }
+    if (begun >= lastJob && zombieTold) finish()
+  }
+
+  const interrupt = (worker: Worker, token: string, text: string) => {
+    interrupted.add(token)
+    takeOvers.push({ from: worker.name, sinceMs: performance.now() })
+    paper.mark(worker.name, text, 'red')
+    paper.note('  the others wait until its lease is over: two seconds without a sign of life', 'dim')
+  }
+
+  const onLate = (worker: Worker, job: FromWorker & { kind: 'job' }) => {
+    late.push(job)
+    zombieTold = true
+    paper.mark(
+      worker.name,
+      `✗ late write with token ${job.token}: refused by the ledger, ${job.etcd} by etcd`,
+      'yellow',
+    )
+  }
+
+  const workers = names.map(name => new Worker(name, watchdog, hear))
+  try {
+    await within(Promise.all(workers.map(({ ready }) => ready)))
+    paper.say()
+    paper.say(
+      `etcd ${binary.version} on ${endpoint}; ${workers.map(({ name, pid }) => `${name} is process ${pid}`).join(', ')}`,
+    )
+    paper.say(`All want ${lockName}. Each ██ is a job under the lock, with its fencing token.`)
+    paper.say()
+    paper.heading()
+    for (const worker of workers) worker.tell({ kind: 'go', endpoint, name: lockName })
+    await within(finished)
+    for (const worker of workers) worker.tell({ kind: 'finish' })
+    await within(Promise.all(workers.map(({ exited }) => exited)))
+  } finally {
+    for (const worker of workers) if (worker.isRunning) worker.kill()
+  }
+
+  await using client = await connect(endpoint)
+  const counted = Number((await client.get(counterKey))?.text() ?? 0)
+  const left = await client.mutex(lockName).holder()
+  const { finished: done, brokenOff, handOvers, faults } = prove(ledger.read(), interrupted)
+  const claims: readonly (readonly [boolean, string])[] = [
+    [
+      faults.length === 0,
+      `no two of ${begun} jobs overlapped, and every token was larger than the one before`,
+    ],
+    [
+      brokenOff.length === 2 && killed !== undefined,
+      `both holders that were interrupted were followed by the next in line`,
+    ],
+    [
+      late.length === 1 && late.every(job => job.etcd === 'refused' && job.believed === 'lost'),
+      `${zombie?.name ?? 'nobody'} woke up, knew that its lock was lost, wrote all the same, and was refused twice`,
+    ],
+    [
+      counted === done,
+      `${done} jobs ended in the ledger, ${counted} were counted in etcd under the guard of the lock`,
+    ],
+    [left === undefined, 'nothing is left in the line'],
+  ]
+  paper.say()
+  for (const [holds, claim] of claims)
+    paper.say(`${holds ? paper.paint('green', '✔') : paper.paint('red', '✘')} ${claim}`)
+  for (const fault of faults) paper.say(`  ${paper.paint('red', fault)}`)
+  const proved = claims.every(([holds]) => holds)
+  paper.say()
+  paper.say(
+    proved
+      ? paper.paint(
+          'bold',
+          `Proved: ${begun} jobs, ${handOvers} hand-overs, one kill, one zombie, one job at a time.`,
+        )
+      : paper.paint('red', 'NOT proved: see above.'),
+  )
+  return proved
+}
+
+/** The demo is over when somebody interrupts it, or when it takes too long. */
+function within<Result>(promise: Promise<Result>): Promise<Result> {
+  return new Promise((resolve, reject) => {
+    const giveUp = () => reject(new Error(String(stopped.signal.reason)))
+    if (stopped.signal.aborted) return giveUp()
+    stopped.signal.addEventListener('abort', giveUp, { once: true })
+    promise.then(resolve, reject).finally(() => stopped.signal.removeEventListener('abort', giveUp))
+  })
+}
