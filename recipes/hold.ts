@@ -3,8 +3,8 @@ import { KV } from '../src/client/kv.ts'
 import { type Op, op, type TxnResult, type TxnSpec } from '../src/client/op.ts'
 import type { CallOptions } from '../src/client/submitter.ts'
 import type { SessionContext } from '../src/session/session-context.ts'
-import { onAbort, quietController } from '../src/support/abort.ts'
 import { within } from '../src/support/bounded.ts'
+import { LazyAbort } from '../src/support/lazy-abort.ts'
 import { checkOptions, checkSignal } from '../src/support/options.ts'
 import { text } from '../src/wire/bytes.ts'
 import { EtcdError } from '../src/wire/errors.ts'
@@ -44,7 +44,7 @@ export class Hold implements AsyncDisposable {
   readonly fencingToken: bigint
   readonly #session: SessionContext
   readonly #claim: Claim
-  readonly #end: AbortController = quietController()
+  readonly #end = new LazyAbort()
   readonly #keyWatch: { stop(): void }
   #forgetSession: () => void = () => {}
   #state: HoldState = { kind: 'held' }
@@ -56,7 +56,7 @@ export class Hold implements AsyncDisposable {
     this.#session = session
     this.#claim = claim
     this.#keyWatch = watchOwnKey(session, this.key, this.fencingToken, error => this.#lose(error))
-    this.#forgetSession = onAbort(session.signal, reason => this.#lose(reason))
+    this.#forgetSession = session.engine.aborts.on(session.signal, reason => this.#lose(reason))
   }
 
   /** Aborts when the lock is lost, before anybody else can have it, and when it is unlocked. The reason is an EtcdError. */
@@ -156,18 +156,18 @@ export class Hold implements AsyncDisposable {
     })
     // Whoever unlocks hears of it; disposing need not.
     done.catch(() => {})
-    this.#finish({ kind: 'releasing', done }, released(this.name))
+    this.#finish({ kind: 'releasing', done }, () => released(this.name))
   }
 
   #lose(reason: unknown): void {
     if (this.#state.kind !== 'held') return
-    this.#finish({ kind: 'lost', reason }, reason)
+    this.#finish({ kind: 'lost', reason }, () => reason)
     this.#session.doubt()
     // If the key is there after all, it must not stay: nobody holds it.
     this.#session.background(giveUp(this.#claim))
   }
 
-  #finish(next: HoldState, reason: unknown): void {
+  #finish(next: HoldState, reason: () => unknown): void {
     this.#state = next
     this.#keyWatch.stop()
     this.#forgetSession()

@@ -69,7 +69,7 @@ async function show({ binary, endpoint }: EtcdServers): Promise<boolean> {
       worker.tell({ kind: 'answer', number: message.number, accepted })
       if (accepted && message.entry.what === 'begin') onBegin(worker, message.entry)
     }
-    if (message.kind === 'job' && message.ledger === 'refused') onLate(worker, message)
+    if (message.kind === 'job' && interrupted.has(message.token)) onLate(worker, message)
   }
 
   const onBegin = (worker: Worker, { token }: Entry) => {
@@ -109,7 +109,7 @@ async function show({ binary, endpoint }: EtcdServers): Promise<boolean> {
     zombieTold = true
     paper.mark(
       worker.name,
-      `✗ late write with token ${job.token}: refused by the ledger, ${job.etcd} by etcd`,
+      `✗ late write with token ${job.token}: ${job.ledger} by the ledger, ${job.etcd} by etcd`,
       'yellow',
     )
   }
@@ -146,7 +146,8 @@ async function show({ binary, endpoint }: EtcdServers): Promise<boolean> {
       `both holders that were interrupted were followed by the next in line`,
     ],
     [
-      late.length === 1 && late.every(job => job.etcd === 'refused' && job.believed === 'lost'),
+      late.length === 1 &&
+        late.every(job => job.ledger === 'refused' && job.etcd === 'refused' && job.believed === 'lost'),
       `${zombie?.name ?? 'nobody'} woke up, knew that its lock was lost, wrote all the same, and was refused twice`,
     ],
     [

@@ -3,8 +3,8 @@ import { KeySpace } from '../../src/client/key-space.ts'
 import { part } from '../../src/client/response-part.ts'
 import type { OwnKey, Turn } from '../../src/session/own-key.ts'
 import type { SessionContext } from '../../src/session/session-context.ts'
-import { quietController } from '../../src/support/abort.ts'
 import { deferred } from '../../src/support/deferred.ts'
+import { LazyAbort } from '../../src/support/lazy-abort.ts'
 import { mapKey, prefixEnd, printable } from '../../src/wire/bytes.ts'
 import type { Init } from '../../src/wire/codec.ts'
 import { EtcdError } from '../../src/wire/errors.ts'
@@ -55,7 +55,7 @@ class Acquisition implements Attempt<Claim>, Place {
   readonly #turn: Turn
   readonly #lines: Lines
   readonly #turned = deferred<void>()
-  readonly #abandoned = quietController()
+  readonly #abandoned = new LazyAbort()
   /** Known once the cluster has answered. */
   #mine: Entry | undefined
 
@@ -84,7 +84,7 @@ class Acquisition implements Attempt<Claim>, Place {
       if (reading !== 'free') await this.#wait(line, reading)
       // The turn may come to a machine that slept, or in the moment the session is lost.
       await this.#session.reliable()
-      this.#abandoned.signal.throwIfAborted()
+      this.#abandoned.throwIfAborted()
       const { createRevision } = this.mine
       this.#own.granted(createRevision)
       return { own: this.#own, createRevision, turn: this.#turn }
@@ -97,7 +97,7 @@ class Acquisition implements Attempt<Claim>, Place {
   }
 
   abandon(reason: unknown): void {
-    this.#abandoned.abort(reason)
+    this.#abandoned.abort(() => reason)
     this.#turned.reject(reason)
   }
 
@@ -114,7 +114,7 @@ class Acquisition implements Attempt<Claim>, Place {
   async #join(line: Line): Promise<'free' | 'near' | 'far'> {
     try {
       const reading = await this.#create()
-      this.#abandoned.signal.throwIfAborted()
+      this.#abandoned.throwIfAborted()
       if (!reading.entries.some(entry => this.#blocks(entry)) && !isFar(reading, this.mine)) return 'free'
       this.#refuseOwnName(reading)
       if (isFar(reading, this.mine)) return 'far'
@@ -156,7 +156,7 @@ class Acquisition implements Attempt<Claim>, Place {
         footprint: { reads: [span], writes: [span] },
         // Creates what is absent, under a name only this session uses: made twice, it finds its own key.
         repeat: 'idempotent',
-        noMoreAttempts: this.#abandoned.signal,
+        noMoreAttempts: this.#abandoned,
         onUnanswered: () => this.#own.unanswered(),
       })
       const revision = header?.revision ?? 0n
@@ -175,7 +175,7 @@ class Acquisition implements Attempt<Claim>, Place {
         return reading
       }
       await this.#own.remove(found.createRevision)
-      this.#abandoned.signal.throwIfAborted()
+      this.#abandoned.throwIfAborted()
       this.#session.assertAlive()
     }
   }

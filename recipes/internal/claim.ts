@@ -1,6 +1,5 @@
 import type { OwnKey, Turn } from '../../src/session/own-key.ts'
 import type { SessionContext } from '../../src/session/session-context.ts'
-import { onAbort } from '../../src/support/abort.ts'
 import { concat, hexOfLease, toBytes } from '../../src/wire/bytes.ts'
 import { EtcdError } from '../../src/wire/errors.ts'
 
@@ -72,7 +71,7 @@ export function untilGivenUp<Result extends Claim | undefined>(
       reject(reason)
     }
     const stopCaller = session.engine.aborts.on(signal, leave)
-    const stopSession = onAbort(session.closing, leave)
+    const stopSession = session.engine.aborts.on(session.closing, leave)
     stopListening = () => {
       stopCaller()
       stopSession()

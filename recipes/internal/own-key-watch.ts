@@ -1,6 +1,7 @@
 import type { WatchHandle } from '../../src/client/watch-hub.ts'
 import type { SessionContext } from '../../src/session/session-context.ts'
 import { sleep } from '../../src/support/bounded.ts'
+import { LazyAbort } from '../../src/support/lazy-abort.ts'
 import type { EtcdError } from '../../src/wire/errors.ts'
 import { methods } from '../../src/wire/methods.ts'
 import { placeGone, placeTaken } from './place.ts'
@@ -23,13 +24,13 @@ export function watchOwnKey(
   lost: (error: EtcdError) => void,
 ): { stop(): void } {
   const { runtime, recipeWatches, submitter } = session.engine
-  const stopped = new AbortController()
+  const stopped = new LazyAbort()
   let watch: WatchHandle | undefined
   const lose = (error: EtcdError) => {
-    if (!stopped.signal.aborted) lost(error)
+    if (!stopped.aborted) lost(error)
   }
   const look = async (atLeast: bigint): Promise<void> => {
-    while (!stopped.signal.aborted) {
+    while (!stopped.aborted) {
       try {
         const request = { key }
         const footprint = { reads: [{ key, end: NO_END }], writes: [] }
@@ -70,7 +71,7 @@ export function watchOwnKey(
   const timer = runtime.setTimer(ARM_AFTER_MS, arm).unref()
   return {
     stop: () => {
-      stopped.abort()
+      stopped.abort(() => undefined)
       timer.cancel()
       watch?.cancel()
     },

@@ -1,6 +1,7 @@
 import { part } from '../../src/client/response-part.ts'
 import type { OwnKey, Turn } from '../../src/session/own-key.ts'
 import type { SessionContext } from '../../src/session/session-context.ts'
+import { LazyAbort } from '../../src/support/lazy-abort.ts'
 import { prefixEnd } from '../../src/wire/bytes.ts'
 import { CompareResult, CompareTarget } from '../../src/wire/gen/rpc.g.ts'
 import { methods } from '../../src/wire/methods.ts'
@@ -32,7 +33,7 @@ class ImmediateAttempt implements Attempt<Claim | undefined> {
   readonly #name: LineName
   readonly #own: OwnKey
   readonly #turn: Turn
-  readonly #abandoned = new AbortController()
+  readonly #abandoned = new LazyAbort()
 
   constructor(session: SessionContext, name: LineName, own: OwnKey, turn: Turn) {
     this.#session = session
@@ -46,7 +47,7 @@ class ImmediateAttempt implements Attempt<Claim | undefined> {
     try {
       created = await this.#create()
       await this.#session.reliable()
-      this.#abandoned.signal.throwIfAborted()
+      this.#abandoned.throwIfAborted()
     } catch (error) {
       this.#session.background(this.#undo(created))
       throw claimFailed(this.#session, error)
@@ -60,7 +61,7 @@ class ImmediateAttempt implements Attempt<Claim | undefined> {
   }
 
   abandon(reason: unknown): void {
-    this.#abandoned.abort(reason)
+    this.#abandoned.abort(() => reason)
   }
 
   /** The create revision of our key if it is alone in the line. One round trip. */
@@ -88,7 +89,7 @@ class ImmediateAttempt implements Attempt<Claim | undefined> {
       footprint: { reads: [span], writes: [span] },
       // Made twice, it finds its own key at the head.
       repeat: 'idempotent',
-      noMoreAttempts: this.#abandoned.signal,
+      noMoreAttempts: this.#abandoned,
       onUnanswered: () => this.#own.unanswered(),
     })
     if (succeeded) return header?.revision

@@ -51,6 +51,7 @@ export class Engine {
     this.aborts = new AbortFanOut()
     this.answers = new Answers()
     this.connections = new Connections(endpoints, { transport, runtime, tls })
+    this.aborts.keep(this.connections.closing)
     this.#tokens = new Tokens(credentials, runtime)
     this.submitter = new Submitter({
       connections: this.connections,

@@ -51,7 +51,7 @@ export interface LeaseRenewal {
 /** For a lease that something is to be built on. */
 export interface OpeningOptions extends CallOptions {
   /** See {@link Submission}. */
-  readonly noMoreAttempts?: AbortSignal | undefined
+  readonly noMoreAttempts?: { readonly signal: AbortSignal } | undefined
 }
 
 /** Leases of the cluster. They know no namespaces. */

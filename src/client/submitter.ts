@@ -43,7 +43,7 @@ export interface Submission<Request, Response> extends CallOptions {
   /** Only this endpoint can answer: maintenance of one member. */
   readonly only?: Endpoint | undefined
   /** No further attempt and no waiting for a connection once it aborts; an attempt under way goes on. */
-  readonly noMoreAttempts?: AbortSignal | undefined
+  readonly noMoreAttempts?: { readonly signal: AbortSignal } | undefined
   /** Called for each attempt that got no answer although it may have been applied, or may be later. */
   readonly onUnanswered?: (() => void) | undefined
   /** Called just before each attempt is handed to the transport, with the monotonic instant. */
@@ -132,7 +132,7 @@ export class Submitter {
     const ready = await this.#wait<ReadyConnection>(
       call,
       call.remainingMs(),
-      noMoreAttempts,
+      noMoreAttempts?.signal,
       (resolve, reject) => {
         this.#connections
           .wait('data', { avoid: call.avoid, only, signal: giveUp.signal })
@@ -254,10 +254,10 @@ export class Submitter {
     const atOnce = retry !== 'after-backoff' && this.#connections.endpoints.length > 1 && call.repeats === 0
     call.repeats += 1
     const delayMs = atOnce ? 0 : call.backoff.delay()
-    if (noMoreAttempts?.aborted || call.remainingMs() <= delayMs) throw call.failed(error)
+    if (noMoreAttempts?.signal.aborted || call.remainingMs() <= delayMs) throw call.failed(error)
     if (delayMs === 0) return
-    const over = await this.#wait<never>(call, delayMs, noMoreAttempts, () => () => {})
-    if (over === 'over' && noMoreAttempts?.aborted) throw call.failed(error)
+    const over = await this.#wait<never>(call, delayMs, noMoreAttempts?.signal, () => () => {})
+    if (over === 'over' && noMoreAttempts?.signal.aborted) throw call.failed(error)
   }
 
   /**

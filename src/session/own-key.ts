@@ -3,7 +3,6 @@ import { createdAt } from '../client/compare.ts'
 import type { Engine } from '../client/engine.ts'
 import { KeySpace } from '../client/key-space.ts'
 import type { WatchHandle } from '../client/watch-hub.ts'
-import { onAbort } from '../support/abort.ts'
 import { Backoff } from '../support/backoff.ts'
 import { sleep } from '../support/bounded.ts'
 import { EtcdError } from '../wire/errors.ts'
@@ -69,7 +68,7 @@ export class OwnKey {
         reject(reason)
       }
       const stopCaller = this.#session.engine.aborts.on(signal, giveUp)
-      const stopSession = waiting ? onAbort(this.#session.closing, giveUp) : noop
+      const stopSession = waiting ? this.#session.engine.aborts.on(this.#session.closing, giveUp) : noop
       stopListening = () => {
         stopCaller()
         stopSession()

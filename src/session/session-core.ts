@@ -87,6 +87,8 @@ export class SessionCore implements SessionContext, AsyncDisposable {
     this.#kept = keep(state => this.#leaseChanged(state))
     this.leaseId = this.#kept.id
     this.ownKeys = new OwnKeys(this)
+    this.engine.aborts.keep(this.closing)
+    this.engine.aborts.keep(this.signal)
     client.attach(this)
   }
 
@@ -315,7 +317,7 @@ export async function openSession<Session extends SessionCore>(
   const listener = { changed: (state: LeaseState) => changed(state) }
   const leaving = new AbortController()
   const { signal, timeoutMs } = options
-  const call = { signal, timeoutMs, noMoreAttempts: leaving.signal }
+  const call = { signal, timeoutMs, noMoreAttempts: leaving }
   const granting =
     resume === undefined
       ? client.lease.grantAndKeep(ttl, call, listener)

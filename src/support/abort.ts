@@ -24,12 +24,25 @@ export function quietController(): AbortController {
   return controller
 }
 
+/** Those waiting for one signal, and how to stop listening to it. */
+interface Listening {
+  readonly actions: Set<(reason: unknown) => void>
+  /** Absent for a signal of our own, which is listened to for as long as it lives. */
+  readonly stop: (() => void) | undefined
+}
+
 /**
- * One listener per foreign signal, however many calls wait on it: a caller that hands the same signal to ten
- * thousand calls sees one listener on it, and none once they have settled.
+ * One listener per signal, however many calls wait on it: a caller that hands the same signal to ten thousand
+ * calls sees one listener on it, and none once they have settled. Signals of our own, which every call waits on,
+ * are listened to once and for all.
  */
 export class AbortFanOut {
-  readonly #entries = new WeakMap<AbortSignal, Set<(reason: unknown) => void>>()
+  readonly #entries = new WeakMap<AbortSignal, Listening>()
+
+  /** Has the listener of this signal stay between two waits. It goes with the signal. */
+  keep(signal: AbortSignal): void {
+    if (!signal.aborted && !this.#entries.has(signal)) this.#listen(signal, 'kept')
+  }
 
   /** As `onAbort`, sharing the listener. */
   on(signal: AbortSignal | undefined, action: (reason: unknown) => void): () => void {
@@ -38,26 +51,17 @@ export class AbortFanOut {
       action(signal.reason)
       return noop
     }
-    let actions = this.#entries.get(signal)
-    if (actions === undefined) {
-      actions = new Set()
-      this.#entries.set(signal, actions)
-      this.#listen(signal, actions)
-    }
-    const listening = actions
+    const { actions, stop } = this.#entries.get(signal) ?? this.#listen(signal, 'while-needed')
     // A function of its own per registration: the same action may be registered twice.
     const entry = (reason: unknown) => action(reason)
-    listening.add(entry)
+    actions.add(entry)
     return () => {
-      if (!listening.delete(entry) || listening.size > 0 || this.#entries.get(signal) !== listening) return
-      this.#entries.delete(signal)
-      this.#unlisten(signal, listening)
+      if (actions.delete(entry) && actions.size === 0) stop?.()
     }
   }
 
-  readonly #listeners = new WeakMap<Set<unknown>, () => void>()
-
-  #listen(signal: AbortSignal, actions: Set<(reason: unknown) => void>): void {
+  #listen(signal: AbortSignal, how: 'kept' | 'while-needed'): Listening {
+    const actions = new Set<(reason: unknown) => void>()
     const listener = () => {
       this.#entries.delete(signal)
       for (const action of [...actions]) {
@@ -65,13 +69,20 @@ export class AbortFanOut {
         action(signal.reason)
       }
     }
-    this.#listeners.set(actions, listener)
     signal.addEventListener('abort', listener, { once: true })
-  }
-
-  #unlisten(signal: AbortSignal, actions: Set<unknown>): void {
-    const listener = this.#listeners.get(actions)
-    if (listener !== undefined) signal.removeEventListener('abort', listener)
+    const listening: Listening = {
+      actions,
+      stop:
+        how === 'kept'
+          ? undefined
+          : () => {
+              if (this.#entries.get(signal) !== listening) return
+              this.#entries.delete(signal)
+              signal.removeEventListener('abort', listener)
+            },
+    }
+    this.#entries.set(signal, listening)
+    return listening
   }
 }
 

@@ -8,6 +8,8 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1
 
 /** The machine as it is. The only file that touches its clocks, timers and dice. */
 export function nodeRuntime(): Runtime {
+  // Asking for the host's name is a system call, and neither changes under a running process.
+  const identity = { host: hostname(), pid: process.pid }
   return {
     now: () => performance.now(),
     wallNow: () => Date.now(),
@@ -16,7 +18,7 @@ export function nodeRuntime(): Runtime {
     defer: action => void setImmediate(action),
     random: () => Math.random(),
     randomBytes: length => randomFillSync(new Uint8Array(length)),
-    identity: () => ({ host: hostname(), pid: process.pid }),
+    identity: () => identity,
     warn: (message, code) => process.emitWarning(message, { type: 'QuorateWarning', code }),
   }
 }

@@ -310,7 +310,7 @@ test('a call for one endpoint goes to no other', async t => {
 test('no attempt follows once a caller wants no more of them', async t => {
   const { transport, runtime, get } = arrange()
   const enough = new AbortController()
-  const answer = failure(t, get({ noMoreAttempts: enough.signal }))
+  const answer = failure(t, get({ noMoreAttempts: enough }))
   await settle()
   enough.abort()
   await settle()
