@@ -118,13 +118,15 @@ export class Mutex extends MutexView {
 }
 
 function checkedLock(options: LockOptions, where: string): LockOptions {
+  if (Object.hasOwn(options, 'timeoutMs'))
+    throw new TypeError(`${where}: for a timeout give { signal: AbortSignal.timeout(ms) }`)
   checkOptions(options, ['signal'], where)
   checkSignal(options.signal, where)
   return options
 }
 
 function checkName(name: Bytes): Uint8Array {
-  const bytes = toBytes(name)
+  const bytes = toBytes(name, 'the name of a lock')
   if (bytes.length === 0) throw new RangeError('a lock needs a name that is not empty')
   return bytes
 }

@@ -3,6 +3,9 @@
 export type { Contender } from '../recipes/contender.ts'
 export { Hold, type UnlockOptions } from '../recipes/hold.ts'
 export { type LockOptions, Mutex, MutexView } from '../recipes/mutex.ts'
+// The cluster itself
+export type { Access, AuthStatus, Grant, Permission, Role, User } from './client/auth.ts'
+export type { AddMemberOptions, Member, MembersOptions } from './client/cluster.ts'
 export { Compare, type CompareStart, compare, type NumberTest, type ValueTest } from './client/compare.ts'
 export type { ConnectOptions } from './client/connect-options.ts'
 export type { Warning } from './client/engine.ts'
@@ -10,6 +13,15 @@ export { between, everything, from, KeyRange, prefix } from './client/key-range.
 export { KeyValue, type KeyValueJson } from './client/key-value.ts'
 export type { CompactOptions, PagesOptions } from './client/kv.ts'
 export type { Granted, GrantOptions, LeaseInfo, LeaseRenewal, TimeToLiveOptions } from './client/lease.ts'
+export type {
+  Alarm,
+  AlarmKind,
+  HashKvOptions,
+  KvHash,
+  MemberStatus,
+  SnapshotOptions,
+  StatusReport,
+} from './client/maintenance.ts'
 export {
   type Answers,
   type DeleteOptions,
@@ -25,6 +37,7 @@ export {
 export type { GetOptions, RangeOptions, RangeResult, Sort } from './client/range.ts'
 // Keys and values
 export type { CallOptions } from './client/submitter.ts'
+export type { Credentials } from './client/tokens.ts'
 // Watches and leases
 export {
   type DeleteEvent,
@@ -38,6 +51,7 @@ export { connect } from './facade/connect.ts'
 export { Etcd } from './facade/etcd.ts'
 export { Session } from './facade/session.ts'
 export type { SessionContext } from './session/session-context.ts'
+
 // Sessions and what they own
 export type { CloseOptions, SessionOptions, SessionState } from './session/session-core.ts'
 // Seams: for tests, simulations and other transports

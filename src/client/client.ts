@@ -154,7 +154,7 @@ export class Client implements AsyncDisposable {
 /** The space of a namespace below this client's. */
 export function namespaceSpace(client: Client, prefix: Bytes, options?: unknown): KeySpace {
   checkOptions(options, [], 'namespace')
-  const bytes = toBytes(prefix)
+  const bytes = toBytes(prefix, 'the prefix of a namespace')
   if (bytes.length === 0) throw new RangeError('namespace: an empty prefix is the client itself')
   return client.space.within(bytes)
 }

@@ -108,7 +108,15 @@ function numberTest(range: KeyRange, target: Target, absolute: boolean): NumberT
 }
 
 function valueCompare(range: KeyRange, relation: Relation, operand: Bytes): Compare {
-  return new Compare([{ range, absolute: false, target: 'value', relation, operand: toBytes(operand) }])
+  return new Compare([
+    {
+      range,
+      absolute: false,
+      target: 'value',
+      relation,
+      operand: toBytes(operand, 'the value to compare with'),
+    },
+  ])
 }
 
 const TARGETS = {

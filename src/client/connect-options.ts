@@ -41,6 +41,8 @@ export function checkConnect(
     if (typeof credentials.password !== 'string')
       throw new TypeError('connect: credentials.password is a string')
   }
+  if (typeof tls === 'boolean')
+    throw new TypeError('connect: tls is an object; {} trusts the certificates the system trusts')
   checkOptions(tls, ['ca', 'cert', 'key', 'serverName'], 'connect: tls')
   for (const name of ['ca', 'cert', 'key'] as const) {
     const material: unknown = tls?.[name]
@@ -57,8 +59,8 @@ export function checkConnect(
   if (options.runtime !== undefined && typeof options.runtime?.setTimer !== 'function')
     throw new TypeError('connect: runtime is a Runtime')
   const list = typeof endpoints === 'string' ? [endpoints] : endpoints
-  if (!Array.isArray(list) || list.length === 0)
-    throw new TypeError('connect: at least one endpoint is needed')
+  if (!Array.isArray(list)) throw new TypeError('connect takes an endpoint or a list of them, then options')
+  if (list.length === 0) throw new TypeError('connect: at least one endpoint is needed')
   const parsed = list.map(text => parseEndpoint(text, tls !== undefined))
   const known = new Set<string>()
   for (const { url, tls } of parsed) {

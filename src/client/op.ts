@@ -34,8 +34,8 @@ export interface PutOptions {
   /** Answer with what the key was before. Default: no. */
   readonly previous?: boolean | undefined
   /**
-   * `value`: write the lease only; no value may be given. `lease`: leave the lease as it is. Both fail with
-   * INVALID_ARGUMENT when the key does not exist.
+   * `value`: write the lease only; the value given must be empty. `lease`: leave the lease as it is. Both fail with
+   * NOT_FOUND when the key does not exist.
    */
   readonly keep?: 'value' | 'lease' | undefined
 }
@@ -185,7 +185,7 @@ export const DELETE_OPTIONS: readonly string[] = ['previous']
 export function putFields(value: Bytes, { lease, previous, keep }: PutOptions): Init<PutRequest> {
   if (keep !== undefined) checkOneOf(keep, ['value', 'lease'], 'keep')
   if (keep === 'lease' && lease !== undefined) throw new TypeError('put: a lease is either kept or given')
-  const bytes = toBytes(value)
+  const bytes = toBytes(value, 'a value')
   if (keep === 'value' && bytes.length > 0)
     throw new TypeError('put: the value is kept, so none may be given')
   return {
@@ -222,8 +222,8 @@ export function deleteResult(
 
 /** Refuses what is no transaction, and the one kind that makes members of a cluster differ. */
 export function checkTxn(spec: TxnSpec<readonly Op[], readonly Op[]>): void {
+  if (spec === undefined || Array.isArray(spec)) throw new TypeError('txn takes { if, then, else }')
   checkOptions(spec, ['if', 'then', 'else'], 'txn')
-  if (spec === undefined) throw new TypeError('txn takes { if, then, else }')
   for (const part of ['if', 'then', 'else'] as const) {
     const given = spec[part]
     if (given !== undefined && !Array.isArray(given)) throw new TypeError(`txn: '${part}' is a list`)

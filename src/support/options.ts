@@ -27,7 +27,10 @@ export function checkInteger(
 
 /** A non-negative int64. */
 export function checkRevision(value: unknown, name: string, min = 0n): bigint {
-  if (typeof value !== 'bigint') throw new TypeError(`${name} is a bigint, got ${shown(value)}`)
+  if (typeof value !== 'bigint')
+    throw new TypeError(
+      `${name} is a bigint, got ${shown(value)}${Number.isSafeInteger(value) ? `: write ${value}n` : ''}`,
+    )
   if (value < min || value >= 2n ** 63n)
     throw new RangeError(`${name} is at least ${min} and below 2^63, got ${value}`)
   return value

@@ -12,10 +12,10 @@ const PRINTABLE_LIMIT = 64
  * A lone surrogate has no UTF-8 form: encoders replace it, and two different names would become one key. So it
  * is refused.
  */
-export function toBytes(value: Bytes): Uint8Array {
+export function toBytes(value: Bytes, what = 'a key'): Uint8Array {
   if (value instanceof Uint8Array) return value
   if (typeof value !== 'string')
-    throw new TypeError(`expected a string or a Uint8Array, got ${kindOf(value)}`)
+    throw new TypeError(`${what} is a string or a Uint8Array, got ${kindOf(value)}`)
   if (LONE_SURROGATE.test(value)) {
     throw new TypeError(
       `a string with half a surrogate pair has no UTF-8 form: ${JSON.stringify(value.slice(0, 64))}`,
