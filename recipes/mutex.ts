@@ -118,8 +118,9 @@ export class Mutex extends MutexView {
 }
 
 function checkedLock(options: LockOptions, where: string): LockOptions {
-  if (Object.hasOwn(options, 'timeoutMs'))
-    throw new TypeError(`${where}: for a timeout give { signal: AbortSignal.timeout(ms) }`)
+  if (Object.hasOwn(options, 'timeoutMs')) {
+    throw new TypeError(`${where} takes no timeoutMs: give it a signal that aborts when the time is up`)
+  }
   checkOptions(options, ['signal'], where)
   checkSignal(options.signal, where)
   return options
