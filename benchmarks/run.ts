@@ -1,0 +1,65 @@
+/**
+ * Measures this library beside etcd's Go client, on the same server and in the same run.
+ *
+ *     npm run bench -- [hand-off] [lock] [--series 3.4|3.5]... [--rounds N] [--seconds S] [--json] [--record]
+ */
+import { startEtcd } from '../test/support/etcd-server.ts'
+import { handOff } from './scenarios/hand-off.ts'
+import { lock } from './scenarios/lock.ts'
+import { type Plan, planFrom, usage } from './support/arguments.ts'
+import { thisMachine } from './support/machine.ts'
+import { record } from './support/record.ts'
+import { markdown, type Report, settingReport } from './support/report.ts'
+import { alternate } from './support/rounds.ts'
+import type { Scenario } from './support/scenario.ts'
+import { startSides } from './support/side-process.ts'
+
+const all = [handOff, lock]
+
+try {
+  const plan = planFrom(process.argv.slice(2), all)
+  if (plan === 'help') console.log(usage(all))
+  else await run(plan)
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error)
+  process.exitCode = 1
+}
+
+async function run(plan: Plan): Promise<void> {
+  const reports: Report[] = []
+  for (const series of plan.series) {
+    for (const scenario of plan.scenarios) {
+      const report = await measure(scenario, series, plan)
+      reports.push(report)
+      if (plan.record) console.error(`recorded in ${await record(report)}`)
+      if (plan.output === 'table') console.log(markdown(report, scenario.sides))
+    }
+  }
+  if (plan.output === 'json') console.log(JSON.stringify(reports, undefined, 2))
+}
+
+/** One scenario on a server of its own, with every side in a process of its own that lives as long. */
+async function measure(
+  scenario: Scenario,
+  series: Plan['series'][number],
+  { rounds, seconds, warmUp }: Plan,
+): Promise<Report> {
+  await using sides = await startSides(scenario.sides)
+  await using server = await startEtcd({ series })
+  const at = new Date().toISOString()
+  const settings: Report['settings'][number][] = []
+  for (const setting of scenario.settings) {
+    const outcome = await alternate(sides.processes, setting.work, {
+      rounds,
+      conditions: { endpoint: server.endpoint, seconds, warmUp },
+      progress: (side, round) =>
+        console.error(
+          `${scenario.name} ${series}: ${setting.label}, round ${round + 1} of ${rounds}, ${side}`,
+        ),
+    })
+    settings.push(settingReport(setting, outcome))
+  }
+  const { name, about } = scenario
+  const etcd = server.binary.version
+  return { scenario: name, about, at, rounds, seconds, series, etcd, machine: await thisMachine(), settings }
+}

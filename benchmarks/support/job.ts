@@ -1,0 +1,49 @@
+/** What a side is asked to do and what it answers: one line of JSON each, the same for every language. */
+
+export type Job = HandOffJob | LockJob
+
+export interface Conditions {
+  readonly endpoint: string
+  /** Of the lock, or what the names of the locks begin with. No two jobs share one. */
+  readonly name: string
+  /** Measured time, after the warm-up. */
+  readonly seconds: number
+  /** In seconds. */
+  readonly warmUp: number
+}
+
+/** Every session locks and unlocks one name in a loop, holding it for no time. */
+export interface HandOffWork {
+  readonly cmd: 'hand-off'
+  readonly sessions: number
+  readonly clients: 'one' | 'each'
+}
+
+/** So many workers lock and unlock, each a name of its own, with one session. */
+export interface LockWork {
+  readonly cmd: 'lock'
+  readonly inFlight: number
+}
+
+export type Work = HandOffWork | LockWork
+export type HandOffJob = HandOffWork & Conditions
+export type LockJob = LockWork & Conditions
+
+interface Times {
+  readonly seconds: number
+  readonly p50Ms: number
+  readonly p99Ms: number
+}
+
+export type Result = ({ readonly handOffs: number } | { readonly locks: number }) & Times
+
+export type Answer = Result | { readonly error: string }
+
+/** Who does the same work, to be compared. */
+export type Side = 'quorate' | 'go' | 'bare'
+
+/** What answers jobs in the process of a side. */
+export interface Worker {
+  run(job: Job): Promise<Result>
+  close(): void
+}

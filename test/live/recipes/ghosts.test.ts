@@ -1,0 +1,254 @@
+import test, { type ExecutionContext } from 'ava'
+import type { TxnRequest, TxnResponse } from '../../../src/wire/gen/rpc.g.ts'
+import { methods } from '../../../src/wire/methods.ts'
+import { uniquePrefix, useEtcd } from '../../support/live.ts'
+import type { StoppedCall } from '../../support/meddling-transport.ts'
+import {
+  creates,
+  deletes,
+  keyIn,
+  keysOf,
+  line,
+  player,
+  sessionPlayer,
+  stateOf,
+  turns,
+  watchOfKey,
+} from '../../traits/arena.ts'
+
+const server = useEtcd(test)
+
+test('an attempt applied after its repeat was granted and released leaves no key behind', async t => {
+  t.timeout(10_000)
+  const { etcd, net, session } = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const key = keyIn(session, name)
+  const stopped = net.stopRequests(methods.txn, creates(key))
+  const locking = session.mutex(name).lock()
+  const ghost = await stopped.caught()
+  stopped.off()
+  ghost.lose()
+  const hold = await locking
+  await hold.unlock()
+  await net.watching(watchOfKey(key))
+  await appeared(ghost)
+  await line(etcd, name, 0)
+  const next = await session.mutex(name).lock()
+  t.true(next.fencingToken > hold.fencingToken, 'no token is given twice')
+})
+
+test('an attempt applied while its repeat is held by nobody yet is adopted, not repeated', async t => {
+  const { net, session } = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const stopped = net.stopAnswers(methods.txn, creates(keyIn(session, name)))
+  const locking = session.mutex(name).lock()
+  const call = await stopped.caught()
+  stopped.off()
+  const { header } = (await call.apply()) as TxnResponse
+  call.lose()
+  const hold = await locking
+  t.is(hold.fencingToken, header!.revision, 'the key of the unanswered attempt is the lock')
+  await hold.unlock()
+  await turns()
+  t.deepEqual(net.watches, [], 'accounted for, so nothing is watched')
+})
+
+test('an attempt applied after its caller gave up leaves no key behind', async t => {
+  t.timeout(10_000)
+  const { etcd, net, session } = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const key = keyIn(session, name)
+  const stopped = net.stopRequests(methods.txn, creates(key))
+  const leaving = new AbortController()
+  const locking = session.mutex(name).lock({ signal: leaving.signal })
+  const ghost = await stopped.caught()
+  stopped.off()
+  leaving.abort(new Error('leaves'))
+  await t.throwsAsync(locking, { message: 'leaves' })
+  ghost.lose()
+  await net.watching(watchOfKey(key))
+  await appeared(ghost)
+  await line(etcd, name, 0)
+  t.is(net.sent.filter(isCreate(key)).length, 1, 'nobody asked for it again')
+})
+
+test('a ghost that appears before its watch was created is found by reading after it', async t => {
+  t.timeout(10_000)
+  const { etcd, net, session } = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const key = keyIn(session, name)
+  const stopped = net.stopRequests(methods.txn, creates(key))
+  const leaving = new AbortController()
+  const locking = session.mutex(name).lock({ signal: leaving.signal })
+  const ghost = await stopped.caught()
+  stopped.off()
+  leaving.abort(new Error('leaves'))
+  await t.throwsAsync(locking)
+  await appeared(ghost)
+  ghost.lose()
+  await line(etcd, name, 0)
+})
+
+test('a late tryLock leaves no key behind, although it would own', async t => {
+  t.timeout(10_000)
+  const { etcd, net, session } = await sessionPlayer(t, server())
+  const other = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const key = keyIn(session, name)
+  const theirs = await other.session.mutex(name).lock()
+  const stopped = net.stopRequests(methods.txn, creates(key))
+  const trying = session.mutex(name).tryLock()
+  const ghost = await stopped.caught()
+  stopped.off()
+  ghost.lose()
+  t.is(await trying, undefined)
+  await theirs.unlock()
+  await net.watching(watchOfKey(key))
+  await appeared(ghost)
+  await line(etcd, name, 0)
+  t.true((await other.session.mutex(name).lock()).held)
+})
+
+test('two unanswered attempts are watched for until both are accounted for', async t => {
+  t.timeout(10_000)
+  const { etcd, net, session } = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const key = keyIn(session, name)
+  const stopped = net.stopRequests(methods.txn, creates(key))
+  const locking = session.mutex(name).lock()
+  const first = await stopped.caught(1)
+  first.lose()
+  const second = await stopped.caught(2)
+  stopped.off()
+  second.lose()
+  await (await locking).unlock()
+  await net.watching(watchOfKey(key))
+  for (const ghost of [first, second]) {
+    await appeared(ghost)
+    await line(etcd, name, 0)
+  }
+  while (net.watches.some(watchOfKey(key))) await turns()
+  t.deepEqual(net.watches, [])
+})
+
+test('a ghost waits for the lock held in its name and goes after it', async t => {
+  t.timeout(10_000)
+  const { etcd, net, session } = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const key = keyIn(session, name)
+  const stopped = net.stopRequests(methods.txn, creates(key))
+  const locking = session.mutex(name).lock()
+  const ghost = await stopped.caught()
+  stopped.off()
+  ghost.lose()
+  const hold = await locking
+  await net.watching(watchOfKey(key))
+  const answer = (await ghost.apply()) as TxnResponse
+  t.false(answer.succeeded, 'the key is there already')
+  await turns()
+  t.true(hold.held)
+  t.deepEqual(await keysOf(etcd, name), [key])
+  await hold.unlock()
+  await line(etcd, name, 0)
+})
+
+test('orphan waits until an attempt under way is answered and undone', async t => {
+  t.timeout(10_000)
+  const { etcd, net, session } = await sessionPlayer(t, server())
+  const other = await player(t, server())
+  const name = nameOf(t)
+  const key = keyIn(session, name)
+  const stopped = net.stopAnswers(methods.txn, creates(key))
+  const locking = session.mutex(name).lock()
+  const call = await stopped.caught()
+  const rejected = t.throwsAsync(locking)
+  const orphaning = session.orphan()
+  await rejected
+  const removal = net.stopRequests(methods.txn, deletes(key))
+  await call.deliver()
+  const remove = await removal.caught()
+  await turns()
+  t.is(await stateOf(orphaning), 'pending', 'a place nobody stands behind must not stay on the lease')
+  await remove.deliver()
+  const lease = await orphaning
+  t.deepEqual(await keysOf(other.etcd, name), [])
+  await etcd.lease.revoke(lease)
+})
+
+test('orphan deletes a ghost that has appeared and does not wait for one that has not', async t => {
+  t.timeout(10_000)
+  const { etcd, net, session } = await sessionPlayer(t, server())
+  const [seen, unseen] = [`${nameOf(t)}-seen`, `${nameOf(t)}-unseen`]
+  const ghosts: StoppedCall<TxnRequest, TxnResponse>[] = []
+  for (const name of [seen, unseen]) {
+    const stopped = net.stopRequests(methods.txn, creates(keyIn(session, name)))
+    const leaving = new AbortController()
+    const locking = session.mutex(name).lock({ signal: leaving.signal })
+    const ghost = await stopped.caught()
+    stopped.off()
+    leaving.abort(new Error('leaves'))
+    await t.throwsAsync(locking)
+    ghosts.push(ghost)
+  }
+  await appeared(ghosts[0]!)
+  const orphaning = session.orphan()
+  for (const ghost of ghosts) ghost.lose()
+  const lease = await orphaning
+  t.deepEqual(await keysOf(etcd, seen), [])
+  await etcd.lease.revoke(lease)
+})
+
+test('orphan does not wait for a ghost of a lock that is held', async t => {
+  t.timeout(10_000)
+  const { etcd, net, session } = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const key = keyIn(session, name)
+  const stopped = net.stopRequests(methods.txn, creates(key))
+  const locking = session.mutex(name).lock()
+  const ghost = await stopped.caught()
+  stopped.off()
+  ghost.lose()
+  const hold = await locking
+  await net.watching(watchOfKey(key))
+  await turns()
+  const lease = await session.orphan()
+  t.false(hold.held)
+  t.deepEqual(await keysOf(etcd, name), [key], 'left for whoever resumes')
+  await etcd.lease.revoke(lease)
+})
+
+test('what a closed session left unanswered is refused by the server', async t => {
+  const { etcd, net, session } = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const stopped = net.stopRequests(methods.txn, creates(keyIn(session, name)))
+  const locking = session.mutex(name).lock()
+  const ghost = await stopped.caught()
+  stopped.off()
+  const rejected = t.throwsAsync(locking)
+  const closing = session.close()
+  await rejected
+  ghost.lose()
+  await closing
+  await ghost.apply()
+  t.deepEqual(await keysOf(etcd, name), [])
+})
+
+function nameOf(t: ExecutionContext): string {
+  t.context ??= {}
+  const context = t.context as { name?: string }
+  context.name ??= `${uniquePrefix(t)}lock`
+  return context.name
+}
+
+/** Has the server take what was given up, and sees that it created the key. */
+async function appeared(ghost: StoppedCall<TxnRequest, TxnResponse>): Promise<void> {
+  const answer = await ghost.apply()
+  if (!answer.succeeded) throw new Error('the key was there: this is no ghost')
+}
+
+function isCreate(key: string): (call: { readonly request: unknown }) => boolean {
+  return ({ request }) => {
+    const txn = request as Partial<TxnRequest>
+    return txn.success !== undefined && creates(key)(txn as TxnRequest)
+  }
+}
