@@ -98,7 +98,11 @@ export class FakeRuntime implements Runtime {
     let first: Pending | undefined
     for (const pending of this.#pending) {
       if (pending.atMs > untilMs) continue
-      if (first === undefined || pending.atMs < first.atMs || (pending.atMs === first.atMs && pending.order < first.order)) {
+      if (
+        first === undefined ||
+        pending.atMs < first.atMs ||
+        (pending.atMs === first.atMs && pending.order < first.order)
+      ) {
         first = pending
       }
     }
