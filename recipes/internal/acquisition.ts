@@ -1,5 +1,4 @@
-import { createdAt } from '../../src/client/compare.ts'
-import { KeySpace } from '../../src/client/key-space.ts'
+import { createdAtWire } from '../../src/client/compare.ts'
 import { part } from '../../src/client/response-part.ts'
 import type { OwnKey, Turn } from '../../src/session/own-key.ts'
 import type { SessionContext } from '../../src/session/session-context.ts'
@@ -184,7 +183,7 @@ class Acquisition implements Attempt<Claim>, Place {
     const { prefix, key } = this.#name
     const line = { request: { kind: 'range', value: lineRange(prefix, this.rule.values) } } as const
     return {
-      compare: createdAt(key, 0n).wire(KeySpace.whole),
+      compare: [createdAtWire(key, 0n)],
       success: [
         {
           request: {

@@ -94,6 +94,16 @@ export function createdAt(key: Uint8Array, revision: bigint): Compare {
   return numberTest(rangeOf(key), 'createRevision', true).equals(revision)
 }
 
+/** The same as it travels, for requests made by the thousand. */
+export function createdAtWire(key: Uint8Array, revision: bigint): Init<WireCompare> {
+  return {
+    key,
+    target: CompareTarget.createRevision,
+    result: CompareResult.equal,
+    operand: { kind: 'createRevision', value: revision },
+  }
+}
+
 function numberTest(range: KeyRange, target: Target, absolute: boolean): NumberTest {
   const test = (relation: Relation) => (operand: bigint) =>
     new Compare([

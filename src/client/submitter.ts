@@ -17,6 +17,8 @@ const ATTEMPT_TIMEOUT_MS = 2000
 const RETRY = { initialMs: 25, maxMs: 500 }
 /** When a fresh token is refused as well, another one will not help. */
 const TOKENS_PER_CALL = 2
+/** But one that was only overtaken by a change of some role is no sign of anything wrong, several times in a row. */
+const OVERTAKEN_PER_CALL = 8
 
 const DEADLINE_EXCEEDED = 4
 
@@ -232,6 +234,10 @@ export class Submitter {
       call.unanswered = true
       call.submission.onUnanswered?.()
     }
+    if (failure.message.includes('revision of auth store is old') && call.overtakenLeft > 0) {
+      call.overtakenLeft -= 1
+      call.tokensLeft += 1
+    }
     if (verdict.retry === 'after-authentication' && this.#tokens.renewable && call.tokensLeft > 0) {
       call.lastError = verdict.error
       return this.#tokens.refused(connection.endpoint, metadata)
@@ -328,6 +334,7 @@ class Call {
   readonly avoid: Set<Endpoint> = new Set()
   repeats = 0
   tokensLeft = TOKENS_PER_CALL
+  overtakenLeft = OVERTAKEN_PER_CALL
   lastError: EtcdError | undefined
   /** The last words of each endpoint. */
   readonly #said = new Map<string, string>()

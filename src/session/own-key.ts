@@ -1,7 +1,6 @@
 import { Mutex } from 'async-mutex'
-import { createdAt } from '../client/compare.ts'
+import { createdAtWire } from '../client/compare.ts'
 import type { Engine } from '../client/engine.ts'
-import { KeySpace } from '../client/key-space.ts'
 import type { WatchHandle } from '../client/watch-hub.ts'
 import { Backoff } from '../support/backoff.ts'
 import { sleep } from '../support/bounded.ts'
@@ -183,7 +182,7 @@ export class OwnKey {
     await this.#session.engine.submitter.submit({
       method: methods.txn,
       request: {
-        compare: createdAt(this.key, createRevision).wire(KeySpace.whole),
+        compare: [createdAtWire(this.key, createRevision)],
         success: [{ request: { kind: 'deleteRange', value: { key: this.key } } }],
       },
       footprint: { reads: [{ key: this.key, end: NO_END }], writes: [{ key: this.key, end: NO_END }] },
