@@ -2,9 +2,10 @@ import type { WatchHandle } from '../../src/client/watch-hub.ts'
 import type { SessionContext } from '../../src/session/session-context.ts'
 import { sleep } from '../../src/support/bounded.ts'
 import { LazyAbort } from '../../src/support/lazy-abort.ts'
-import type { EtcdError } from '../../src/wire/errors.ts'
+import { EtcdError } from '../../src/wire/errors.ts'
 import { methods } from '../../src/wire/methods.ts'
 import { placeGone, placeTaken } from './place.ts'
+import { isFinal } from './trouble.ts'
 
 const NO_END = new Uint8Array(0)
 
@@ -44,8 +45,10 @@ export function watchOwnKey(
         if (kvs[0]?.createRevision !== createRevision) lose(placeGone({ key }, header?.revision ?? 0n))
         else if (kvs[0].lease !== session.leaseId) lose(placeTaken({ key }))
         return
-      } catch {
-        // No answer, no news. The lease tells if this goes on.
+      } catch (error) {
+        // Whoever may not read its own key is left with what the lease tells.
+        if (!EtcdError.is(error) || isFinal(error)) return
+        // No answer, no news.
         await sleep(runtime, AGAIN_MS, stopped.signal)
       }
     }

@@ -89,14 +89,16 @@ export class Lease {
   /** Keeps a lease that somebody left behind. LEASE_NOT_FOUND if it is gone. One round trip, then renewals. */
   async adopt(id: bigint, options: OpeningOptions, listener: LeaseListener): Promise<KeptLease> {
     let sent = this.#keeper.instant()
-    const { ttl } = await this.#timeToLive(id, {
+    const { ttl, grantedTtl } = await this.#timeToLive(id, {
       ...options,
       onSend: () => {
         sent = this.#keeper.instant()
       },
     })
     if (ttl <= 0) throw leaseNotFound(id)
-    const kept = this.#keeper.keep({ id, ttlMs: ttl * 1000, ...sent }, listener)
+    // As if granted so long ago that just this is left of it.
+    const sentAtMs = sent.sentAtMs - (grantedTtl - ttl) * 1000
+    const kept = this.#keeper.keep({ id, ttlMs: grantedTtl * 1000, ...sent, sentAtMs }, listener)
     kept.renewNow()
     return kept
   }

@@ -191,11 +191,14 @@ export class SessionCore implements SessionContext, AsyncDisposable {
 
   /**
    * Leaves the lease, and the keys on it, to whoever resumes it before it runs out. Resolves with its id once
-   * every acquisition under way has been undone. Locks held through this session are no longer held here.
+   * every acquisition under way has been undone. Locks held through this session are no longer held here. What
+   * an unanswered attempt creates later is found by whoever resumes the lease and locks that name. Rejects with
+   * TIMEOUT, the lease left all the same, when undoing takes longer than `timeoutMs`.
    */
-  async orphan(): Promise<bigint> {
+  async orphan(options: CloseOptions = {}): Promise<bigint> {
+    const timeoutMs = checkedTimeout(options, 'orphan')
     this.assertOpen()
-    const done = this.#leave('orphan')
+    const done = this.#leave('orphan', timeoutMs)
     this.#phase = { kind: 'closing', done }
     await done
     return this.leaseId
@@ -207,23 +210,16 @@ export class SessionCore implements SessionContext, AsyncDisposable {
    * lease then runs out by itself. Quiet when repeated, and after a loss. One round trip.
    */
   async close(options: CloseOptions = {}): Promise<void> {
-    checkCall(options, [], 'close')
-    const timeoutMs = checkInteger(options.timeoutMs ?? CLOSE_MS, 'timeoutMs', { min: 1 })
+    const timeoutMs = checkedTimeout(options, 'close')
     if (this.#phase.kind === 'open') {
-      const done = this.#leave('revoke')
+      const done = this.#leave('revoke', timeoutMs)
       // Whoever closes waits only so long; what comes of it later is nobody's unhandled rejection.
       done.catch(() => {})
       this.#phase = { kind: 'closing', done }
     }
     const { done } = this.#phase as Exclude<Phase, { kind: 'open' }>
     if ((await within(this.engine.runtime, timeoutMs, done)) === 'done') return
-    throw new EtcdError(
-      'TIMEOUT',
-      `[TIMEOUT] the session was not closed within ${timeoutMs} ms; its lease runs out by itself`,
-      {
-        outcome: 'unknown',
-      },
-    )
+    throw tookTooLong('the session was not closed', timeoutMs)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -231,12 +227,14 @@ export class SessionCore implements SessionContext, AsyncDisposable {
   }
 
   /** The way out. What was attached goes first, while our keys still hold; then belief ends; then the lease. */
-  async #leave(lease: 'revoke' | 'orphan'): Promise<void> {
+  async #leave(lease: 'revoke' | 'orphan', timeoutMs: number): Promise<void> {
     this.#closing.abort(this.#closedError())
     const errors: unknown[] = []
     await this.#attached.disposeAll().catch(error => errors.push(error))
     // An orphaned lease stays: no place in a line and no late acquisition may stay on it with nobody behind it.
-    if (lease === 'orphan') await this.#settle()
+    if (lease === 'orphan' && (await within(this.engine.runtime, timeoutMs, this.#settle())) !== 'done') {
+      errors.push(tookTooLong('not every acquisition under way could be undone', timeoutMs))
+    }
     const lost = this.#kept.state.kind === 'lost'
     this.#kept.stop()
     if (this.#phase.kind === 'closing') this.#phase = { kind: 'over', done: this.#phase.done }
@@ -342,6 +340,17 @@ export async function openSession<Session extends SessionCore>(
   return make(listen => {
     changed = listen
     return kept
+  })
+}
+
+function checkedTimeout(options: CloseOptions, where: string): number {
+  checkCall(options, [], where)
+  return checkInteger(options.timeoutMs ?? CLOSE_MS, 'timeoutMs', { min: 1 })
+}
+
+function tookTooLong(what: string, timeoutMs: number): EtcdError {
+  return new EtcdError('TIMEOUT', `[TIMEOUT] ${what} within ${timeoutMs} ms; the lease runs out by itself`, {
+    outcome: 'unknown',
   })
 }
 

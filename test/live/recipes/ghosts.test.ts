@@ -184,6 +184,26 @@ test('orphan waits until an attempt under way is answered and undone', async t =
   await etcd.lease.revoke(lease)
 })
 
+test('orphan gives up undoing in its time, and leaves the lease all the same', async t => {
+  const { etcd, net, session } = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const key = keyIn(session, name)
+  const stopped = net.stopAnswers(methods.txn, creates(key))
+  const locking = session.mutex(name).lock()
+  const call = await stopped.caught()
+  const rejected = t.throwsAsync(locking)
+  const removal = net.stopRequests(methods.txn, deletes(key))
+  const orphaning = session.orphan({ timeoutMs: 100 })
+  await rejected
+  await call.deliver()
+  await removal.caught()
+  await t.throwsAsync(orphaning, { code: 'TIMEOUT' })
+  t.is(session.state, 'closed')
+  t.true((await etcd.lease.list()).includes(session.leaseId))
+  removal.off()
+  await etcd.lease.revoke(session.leaseId)
+})
+
 test('orphan deletes a ghost that has appeared and does not wait for one that has not', async t => {
   t.timeout(10_000)
   const { etcd, net, session } = await sessionPlayer(t, server())

@@ -181,6 +181,7 @@ test('an orphaned lease is resumed elsewhere with its lock and its token', async
   t.false(hold.held)
   const session = await two.etcd.session({ resume: lease })
   t.is(session.leaseId, lease)
+  t.is(session.ttl, one.session.ttl)
   const again = await session.mutex(name).lock()
   t.is(again.fencingToken, hold.fencingToken)
   await again.unlock()
