@@ -18,10 +18,10 @@ import {
 
 const server = useEtcd(test)
 
-const REQUEST_MS = 300
+const REQUEST_MS = 1000
 
 test('an attempt applied after its repeat was granted and released leaves no key behind', async t => {
-  t.timeout(10_000)
+  t.timeout(30_000)
   const { etcd, net, session } = await sessionPlayer(t, server())
   const name = nameOf(t)
   const key = keyIn(session, name)
@@ -56,7 +56,7 @@ test('an attempt applied while its repeat is held by nobody yet is adopted, not 
 })
 
 test('an attempt applied after its caller gave up leaves no key behind', async t => {
-  t.timeout(10_000)
+  t.timeout(30_000)
   const { etcd, net, session } = await sessionPlayer(t, server())
   const name = nameOf(t)
   const key = keyIn(session, name)
@@ -75,7 +75,7 @@ test('an attempt applied after its caller gave up leaves no key behind', async t
 })
 
 test('a ghost that appears before its watch was created is found by reading after it', async t => {
-  t.timeout(10_000)
+  t.timeout(30_000)
   const { etcd, net, session } = await sessionPlayer(t, server())
   const name = nameOf(t)
   const key = keyIn(session, name)
@@ -92,7 +92,7 @@ test('a ghost that appears before its watch was created is found by reading afte
 })
 
 test('a late tryLock leaves no key behind, although it would own', async t => {
-  t.timeout(10_000)
+  t.timeout(30_000)
   const { etcd, net, session } = await sessionPlayer(t, server())
   const other = await sessionPlayer(t, server())
   const name = nameOf(t)
@@ -112,7 +112,7 @@ test('a late tryLock leaves no key behind, although it would own', async t => {
 })
 
 test('two unanswered attempts are watched for until both are accounted for', async t => {
-  t.timeout(10_000)
+  t.timeout(30_000)
   const { etcd, net, session } = await sessionPlayer(t, server())
   const name = nameOf(t)
   const key = keyIn(session, name)
@@ -134,7 +134,7 @@ test('two unanswered attempts are watched for until both are accounted for', asy
 })
 
 test('a ghost waits for the lock held in its name and goes after it', async t => {
-  t.timeout(10_000)
+  t.timeout(30_000)
   const { etcd, net, session } = await sessionPlayer(t, server())
   const name = nameOf(t)
   const key = keyIn(session, name)
@@ -155,7 +155,7 @@ test('a ghost waits for the lock held in its name and goes after it', async t =>
 })
 
 test('orphan waits until an attempt under way is answered and undone', async t => {
-  t.timeout(10_000)
+  t.timeout(30_000)
   const { etcd, net, session } = await sessionPlayer(t, server(), {}, { requestTimeoutMs: REQUEST_MS })
   const other = await player(t, server())
   const name = nameOf(t)
@@ -205,7 +205,7 @@ test('orphan gives up undoing in its time, and leaves the lease all the same', a
 })
 
 test('orphan deletes a ghost that has appeared and does not wait for one that has not', async t => {
-  t.timeout(10_000)
+  t.timeout(30_000)
   const { etcd, net, session } = await sessionPlayer(t, server())
   const [seen, unseen] = [`${nameOf(t)}-seen`, `${nameOf(t)}-unseen`]
   const ghosts: StoppedCall<TxnRequest, TxnResponse>[] = []
@@ -228,7 +228,7 @@ test('orphan deletes a ghost that has appeared and does not wait for one that ha
 })
 
 test('orphan does not wait for a ghost of a lock that is held', async t => {
-  t.timeout(10_000)
+  t.timeout(30_000)
   const { etcd, net, session } = await sessionPlayer(t, server())
   const name = nameOf(t)
   const key = keyIn(session, name)

@@ -25,7 +25,7 @@ const LINGER_MS = 3000
 const CHECK_MS = 2 * 15_000
 /** More than this are not followed one by one. */
 const NEAR = 64
-const REQUEST_MS = 300
+const REQUEST_MS = 1000
 
 test('a free lock opens no watch', async t => {
   const { net, session } = await sessionPlayer(t, server())
@@ -36,7 +36,7 @@ test('a free lock opens no watch', async t => {
 })
 
 test('the watch of a line outlasts its linger while an acquisition is on its way, and serves it', async t => {
-  t.timeout(10_000)
+  t.timeout(30_000)
   const runtime = testRuntime()
   const { etcd, net, session } = await sessionPlayer(t, server(), {}, { runtime })
   const { holder, mutex: theirs } = await held(t)
@@ -77,7 +77,7 @@ test('the watch of a line is closed some seconds after the last acquisition has 
 })
 
 test('a watch that broke is opened from now and the line is read again', async t => {
-  t.timeout(10_000)
+  t.timeout(30_000)
   const { net, session } = await sessionPlayer(t, server())
   const { holder, mutex: theirs } = await held(t)
   const name = nameOf(t)
@@ -116,7 +116,7 @@ test('where the watch was open before the transaction the line is not read again
 })
 
 test('a release between the transaction and the watch is found by reading again', async t => {
-  t.timeout(10_000)
+  t.timeout(30_000)
   const { net, session } = await sessionPlayer(t, server())
   const { holder } = await held(t)
   const name = nameOf(t)
@@ -129,7 +129,7 @@ test('a release between the transaction and the watch is found by reading again'
 })
 
 test('a place deleted between the transaction and the watch is lost, and nobody owns twice', async t => {
-  t.timeout(10_000)
+  t.timeout(30_000)
   const { etcd, net, session } = await sessionPlayer(t, server())
   const { holder } = await held(t)
   const behind = await sessionPlayer(t, server())
@@ -149,7 +149,7 @@ test('a place deleted between the transaction and the watch is lost, and nobody 
 })
 
 test('a reading older than the watch is asked for again', async t => {
-  t.timeout(10_000)
+  t.timeout(30_000)
   const { net, session } = await sessionPlayer(t, server())
   const { holder, etcd } = await held(t)
   const name = nameOf(t)
@@ -174,7 +174,7 @@ test('a reading older than the watch is asked for again', async t => {
 })
 
 test('deletions seen while an acquisition is on its way are remembered until its answer', async t => {
-  t.timeout(10_000)
+  t.timeout(30_000)
   const { etcd, net, session } = await sessionPlayer(t, server())
   const late = await etcd.session()
   const { holder, mutex: theirs } = await held(t)
@@ -197,7 +197,7 @@ test('deletions seen while an acquisition is on its way are remembered until its
 })
 
 test('a deletion that comes late does not count against who came back since', async t => {
-  t.timeout(10_000)
+  t.timeout(30_000)
   const { etcd, net, session: middle } = await sessionPlayer(t, server())
   const last = await etcd.session()
   const { holder, mutex: front, etcd: others } = await held(t)
@@ -226,7 +226,7 @@ test('a deletion that comes late does not count against who came back since', as
 })
 
 test('the late deletion of an own earlier key is not the loss of the place taken since', async t => {
-  t.timeout(10_000)
+  t.timeout(30_000)
   const { etcd, net, session } = await sessionPlayer(t, server())
   const other = await etcd.session()
   const name = nameOf(t)
@@ -317,7 +317,7 @@ test('the answer to a tryLock that comes after the deadline is not reported as a
 })
 
 test('a lost deletion is found by the reading every two TTLs', async t => {
-  t.timeout(10_000)
+  t.timeout(30_000)
   const runtime = testRuntime()
   const { net, session } = await sessionPlayer(t, server(), {}, { runtime })
   const { holder, mutex: theirs } = await held(t)
@@ -334,7 +334,7 @@ test('a lost deletion is found by the reading every two TTLs', async t => {
 })
 
 test('a watch that is never created keeps nobody waiting for ever', async t => {
-  t.timeout(10_000)
+  t.timeout(30_000)
   const runtime = testRuntime()
   const { net, session } = await sessionPlayer(t, server(), {}, { runtime })
   const { holder } = await held(t)
@@ -348,7 +348,7 @@ test('a watch that is never created keeps nobody waiting for ever', async t => {
 })
 
 test('a place that lost its lease to a foreign write is given up at the next reading', async t => {
-  t.timeout(10_000)
+  t.timeout(30_000)
   const runtime = testRuntime()
   const { etcd, net, session } = await sessionPlayer(t, server(), {}, { runtime })
   await held(t)
@@ -459,7 +459,7 @@ test('a place far back goes on through an outage that its session outlives', asy
 })
 
 test('nobody waits for itself: a name below one of the own session is refused at once', async t => {
-  t.timeout(10_000)
+  t.timeout(30_000)
   const { etcd, session } = await sessionPlayer(t, server())
   const name = nameOf(t)
   const below = await session.mutex(`${name}/below`).lock()

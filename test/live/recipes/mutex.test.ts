@@ -24,7 +24,7 @@ const server = useEtcd(test)
 
 /** A hold that lasts longer has its own key watched. */
 const ARM_MS = 1000
-const REQUEST_MS = 300
+const REQUEST_MS = 1000
 
 test('a lock excludes, and its tokens grow', async t => {
   const { session } = await sessionPlayer(t, server())
@@ -310,7 +310,7 @@ test('the guard of an earlier hold of the same session does not pass for a later
 })
 
 test('a hold notices that an operator deleted its key', async t => {
-  t.timeout(10_000)
+  t.timeout(30_000)
   const runtime = testRuntime()
   const { etcd, net, session } = await sessionPlayer(t, server(), {}, { runtime })
   const name = nameOf(t)
@@ -325,7 +325,7 @@ test('a hold notices that an operator deleted its key', async t => {
 })
 
 test('a hold notices a deletion from before its watch', async t => {
-  t.timeout(10_000)
+  t.timeout(30_000)
   const runtime = testRuntime()
   const { etcd, session } = await sessionPlayer(t, server(), {}, { runtime })
   const name = nameOf(t)
@@ -337,7 +337,7 @@ test('a hold notices a deletion from before its watch', async t => {
 })
 
 test('a hold notices long before its next renewal, without any help', async t => {
-  t.timeout(10_000)
+  t.timeout(30_000)
   const { etcd, session } = await sessionPlayer(t, server())
   const name = nameOf(t)
   const hold = await session.mutex(name).lock()
@@ -350,7 +350,7 @@ test('a hold notices long before its next renewal, without any help', async t =>
 })
 
 test('a foreign write that takes the key of a hold off its lease is a loss, and the key goes', async t => {
-  t.timeout(10_000)
+  t.timeout(30_000)
   const runtime = testRuntime()
   const { etcd, net, session } = await sessionPlayer(t, server(), {}, { runtime })
   const name = nameOf(t)
@@ -411,7 +411,7 @@ test('an unlock that never reached the server is repeated before the next task i
 })
 
 test('an unlock goes on when a whole request has used up its time', async t => {
-  t.timeout(10_000)
+  t.timeout(30_000)
   const { etcd, net, session } = await sessionPlayer(t, server(), {}, { requestTimeoutMs: REQUEST_MS })
   const name = nameOf(t)
   const hold = await session.mutex(name).lock()
@@ -567,7 +567,7 @@ test('a session that ends at any moment of a grant reports no TypeError and leav
 })
 
 test('the end of the session ends the wait wherever it is', async t => {
-  t.timeout(10_000)
+  t.timeout(30_000)
   const front = await sessionPlayer(t, server())
   for (const end of ['close', 'revoke', 'stall'] as const) {
     for (const where of ['in flight', 'in line', 'behind another task'] as const) {

@@ -32,7 +32,7 @@ test('close is bounded while the cluster stands still, and a lost session costs 
   const cluster = await startEtcd({ series: series() })
   t.teardown(() => cluster.close())
   const [member] = cluster.members
-  const { etcd, session } = await sessionPlayer(t, cluster, { ttl: 3 })
+  const { etcd, session } = await sessionPlayer(t, cluster, { ttl: 10 })
   const { session: other } = await sessionPlayer(t, cluster, { ttl: 60 })
   const name = `${uniquePrefix(t)}lock`
   const hold = await session.mutex(name).lock()

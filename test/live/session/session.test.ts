@@ -111,7 +111,7 @@ test('an event loop that stood still past the deadline is noticed by whoever loo
 })
 
 test('a lock is doubted while the machine may have slept past the deadline, and no signal aborts if it has not', async t => {
-  t.timeout(10_000)
+  t.timeout(30_000)
   const runtime = testRuntime()
   const { net, session } = await sessionPlayer(t, server(), {}, { runtime })
   const hold = await session.mutex(nameOf(t)).lock()
@@ -207,7 +207,7 @@ test('a lease that is gone cannot be resumed', async t => {
 })
 
 test('a revoked lease is noticed at once by who waits, and soon by who holds', async t => {
-  t.timeout(10_000)
+  t.timeout(30_000)
   const runtime = testRuntime()
   const { etcd, net, session } = await sessionPlayer(t, server(), { ttl: 60 }, { runtime })
   const hold = await session.mutex(nameOf(t)).lock()
@@ -231,7 +231,7 @@ test('a put refused because the lease is gone loses the session', async t => {
 })
 
 test('a lost session has its lease revoked as soon as the cluster can be told', async t => {
-  t.timeout(10_000)
+  t.timeout(30_000)
   const runtime = testRuntime()
   const { session } = await sessionPlayer(t, server(), {}, { runtime })
   const { etcd: onlooker } = await player(t, server())
@@ -260,7 +260,7 @@ test('closing while granting leaves no lease', async t => {
 })
 
 test('a cancelled opening leaves no lease', async t => {
-  t.timeout(10_000)
+  t.timeout(30_000)
   const { etcd, net } = await player(t, server())
   const grants = net.stopAnswers(methods.leaseGrant)
   const leaving = new AbortController()
@@ -274,7 +274,7 @@ test('a cancelled opening leaves no lease', async t => {
 })
 
 test('a repeated grant counts from its first attempt', async t => {
-  t.timeout(10_000)
+  t.timeout(30_000)
   const runtime = testRuntime()
   const { etcd, net } = await player(t, server(), { runtime })
   const grants = net.stopAnswers(methods.leaseGrant)
