@@ -7,14 +7,13 @@ import { mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { connect } from '../../src/index.ts'
-import { type EtcdServers, startEtcd } from '../../test/support/etcd-server.ts'
-import { series } from '../../test/support/live.ts'
 import { Watchdog } from '../../test/support/watchdog.ts'
 import { Worker } from './crew.ts'
 import { Ledger } from './ledger.ts'
 import { counterKey, type Entry, type FromWorker, lockName } from './messages.ts'
 import { Paper } from './paper.ts'
 import { prove } from './proof.ts'
+import { type DemoServer, startServer } from './server.ts'
 
 const names = ['ada', 'ben', 'cleo', 'dan']
 const patienceMs = 20_000
@@ -33,22 +32,21 @@ const folder = await mkdtemp(path.join(tmpdir(), 'quorate-demo-'))
 // Kills what is left, and removes the folder, however this process ends.
 const watchdog = new Watchdog(folder)
 const paper = new Paper(names)
-let etcd: EtcdServers | undefined
+let server: DemoServer | undefined
 try {
-  paper.say('Looking for etcd; where there is none, it is fetched once.')
-  etcd = await startEtcd({ series: series() })
-  process.exitCode = (await show(etcd)) ? 0 : 1
+  server = await startServer()
+  process.exitCode = (await show(server)) ? 0 : 1
 } catch (error) {
   paper.say(`The demo was broken off: ${error instanceof Error ? error.message : String(error)}`)
   process.exitCode = stopped.signal.reason === 'interrupted' ? 130 : 1
 } finally {
   clearTimeout(patience)
-  await etcd?.close()
+  await server?.close()
   await watchdog.finish()
 }
 
 /** Everything, from the first worker to the summary. Resolves with whether the proof holds. */
-async function show({ binary, endpoint }: EtcdServers): Promise<boolean> {
+async function show({ what, endpoint }: DemoServer): Promise<boolean> {
   stopped.signal.throwIfAborted()
   const ledger = new Ledger(path.join(folder, 'ledger.txt'))
   const interrupted = new Set<string>()
@@ -119,7 +117,7 @@ async function show({ binary, endpoint }: EtcdServers): Promise<boolean> {
     await within(Promise.all(workers.map(({ ready }) => ready)))
     paper.say()
     paper.say(
-      `etcd ${binary.version} on ${endpoint}; ${workers.map(({ name, pid }) => `${name} is process ${pid}`).join(', ')}`,
+      `${what} on ${endpoint}; ${workers.map(({ name, pid }) => `${name} is process ${pid}`).join(', ')}`,
     )
     paper.say(`All want ${lockName}. Each ██ is a job under the lock, with its fencing token.`)
     paper.say()

@@ -9,6 +9,7 @@ import { mkdtemp, readFile, statfs } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { startEmbedded } from './embedded-server.ts'
 import { type EtcdBinary, findEtcd, type Series } from './etcd-binaries.ts'
 import { type Output, run } from './executable.ts'
 import { freePorts } from './free-port.ts'
@@ -16,7 +17,8 @@ import type { TestServer } from './test-server.ts'
 import { Watchdog } from './watchdog.ts'
 
 export interface StartEtcdOptions {
-  readonly series: Series
+  /** `embedded`: the one of this package, in a process of its own. */
+  readonly series: Series | 'embedded'
   /** Instead of the one `findEtcd` finds. */
   readonly binary?: EtcdBinary
   /** Default 1. */
@@ -83,6 +85,7 @@ const portAttempts = 5
 const memoryNeededBytes = 2 * 2 ** 30
 
 export async function startEtcd(options: StartEtcdOptions): Promise<EtcdServers> {
+  if (options.series === 'embedded') return startEmbedded(options)
   const binary = options.binary ?? (await findEtcd(options.series))
   for (let attempt = 1; ; attempt++) {
     const cluster = await Cluster.create(binary, options)

@@ -4,12 +4,14 @@ import type { ExecutionContext, TestFn } from 'ava'
 import { allSeries, type Series } from './etcd-binaries.ts'
 import { type EtcdServers, type StartEtcdOptions, startEtcd } from './etcd-server.ts'
 
-/** The series this run is about: `QUORATE_ETCD_SERIES`, or 3.5. */
-export function series(): Series {
+const servers = [...allSeries, 'embedded'] as const
+
+/** The server this run is about: `QUORATE_ETCD_SERIES`, or 3.5. */
+export function series(): Series | 'embedded' {
   const wanted = process.env.QUORATE_ETCD_SERIES ?? '3.5'
-  const found = allSeries.find(known => known === wanted)
+  const found = servers.find(known => known === wanted)
   if (found === undefined)
-    throw new Error(`QUORATE_ETCD_SERIES is ${wanted}, not one of ${allSeries.join(', ')}`)
+    throw new Error(`QUORATE_ETCD_SERIES is ${wanted}, not one of ${servers.join(', ')}`)
   return found
 }
 

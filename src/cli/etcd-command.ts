@@ -1,0 +1,73 @@
+import { parseArgs } from 'node:util'
+import type { EmbeddedOptions } from '../embedded/index.ts'
+
+/** What the arguments of `quorate-etcd` ask for. */
+export type Command =
+  | { readonly kind: 'help' }
+  | {
+      readonly kind: 'serve'
+      readonly options: EmbeddedOptions
+      /** A file with the snapshot to start with. */
+      readonly snapshot: string | undefined
+    }
+
+export const usage = `Usage: quorate-etcd [options]
+
+An etcd v3 server for development and tests. It keeps its keys in memory: when it ends they are
+gone. Production runs on an etcd cluster.
+
+  --listen HOST:PORT         where to listen; port 0 takes a free one (127.0.0.1:2379)
+  --snapshot FILE            start with what 'etcdctl snapshot save' took from this server before
+  --quota-bytes N            as etcd's --quota-backend-bytes; 0 for none (2147483648)
+  --max-txn-ops N            operations in one transaction (128)
+  --max-request-bytes N      size of one request (1572864)
+  --auth-token-ttl SECONDS   how long a token lives without use (300)
+  --watch-tick-ms N          how long a watch from the past waits, 100 on a real server (0)
+  --help                     this text
+`
+
+const WHERE = '127.0.0.1:2379'
+
+/** Throws an Error for people when the arguments make no sense. */
+export function parseCommand(args: readonly string[]): Command {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      listen: { type: 'string', default: WHERE },
+      snapshot: { type: 'string' },
+      'quota-bytes': { type: 'string' },
+      'max-txn-ops': { type: 'string' },
+      'max-request-bytes': { type: 'string' },
+      'auth-token-ttl': { type: 'string' },
+      'watch-tick-ms': { type: 'string' },
+      help: { type: 'boolean', short: 'h', default: false },
+    },
+  })
+  if (values.help) return { kind: 'help' }
+  return {
+    kind: 'serve',
+    snapshot: values.snapshot,
+    options: {
+      ...address(values.listen),
+      quotaBytes: number('quota-bytes', values['quota-bytes'], 0),
+      maxTxnOps: number('max-txn-ops', values['max-txn-ops'], 1),
+      maxRequestBytes: number('max-request-bytes', values['max-request-bytes'], 1),
+      authTokenTtl: number('auth-token-ttl', values['auth-token-ttl'], 1),
+      watchTickMs: number('watch-tick-ms', values['watch-tick-ms'], 0),
+    },
+  }
+}
+
+function address(listen: string): { readonly host: string; readonly port: number } {
+  const parts = /^(?:\[(.+)\]|([^:[\]]+)):(\d{1,5})$/.exec(listen)
+  const port = Number(parts?.[3])
+  if (parts === null || port > 65535) throw new Error(`--listen is HOST:PORT, as ${WHERE}, not '${listen}'`)
+  return { host: (parts[1] ?? parts[2])!, port }
+}
+
+function number(option: string, value: string | undefined, least: number): number | undefined {
+  if (value === undefined) return undefined
+  if (!/^\d+$/.test(value) || Number(value) < least || !Number.isSafeInteger(Number(value)))
+    throw new Error(`--${option} is a whole number of at least ${least}, not '${value}'`)
+  return Number(value)
+}

@@ -1,0 +1,148 @@
+import { type AddressInfo, createServer, type Server as NetServer, type Socket } from 'node:net'
+import {
+  Server,
+  ServerCredentials,
+  type ServerDuplexStream,
+  type ServerUnaryCall,
+  type sendUnaryData,
+} from '@grpc/grpc-js'
+import type { Front } from './front.ts'
+import type { Route } from './service.ts'
+import type { StatusError } from './status-error.ts'
+
+/** How long calls may go on after their connection was told to take no new ones. */
+const GOAWAY_GRACE_MS = 600_000
+
+export interface GrpcFrontOptions {
+  readonly host: string
+  /** 0: any that is free. */
+  readonly port: number
+  readonly routes: Iterable<Route>
+}
+
+/** gRPC over sockets for one member. Sockets are ours, so that they can be broken and counted. */
+export class GrpcFront {
+  readonly #server = new Server({
+    // Limits are the front's, with etcd's words.
+    'grpc.max_receive_message_length': -1,
+    'grpc.max_send_message_length': -1,
+    'grpc.enable_channelz': 0,
+  })
+  readonly #injector = this.#server.createConnectionInjector(ServerCredentials.createInsecure())
+  readonly #listener: NetServer
+  readonly #sockets = new Set<Socket>()
+  readonly #front: Front
+
+  /** Rejects when the address cannot be had. */
+  static async listen(front: Front, { host, port, routes }: GrpcFrontOptions): Promise<GrpcFront> {
+    const grpc = new GrpcFront(front, routes)
+    await new Promise<void>((resolve, reject) => {
+      grpc.#listener.once('error', reject)
+      grpc.#listener.listen({ host, port }, () => {
+        grpc.#listener.off('error', reject)
+        resolve()
+      })
+    })
+    return grpc
+  }
+
+  private constructor(front: Front, routes: Iterable<Route>) {
+    this.#front = front
+    for (const route of routes) this.#register(route)
+    this.#listener = createServer({ noDelay: true }, socket => this.#accept(socket))
+    front.attach({ goAway: () => this.#injector.drain(GOAWAY_GRACE_MS), destroy: () => this.#breakSockets() })
+  }
+
+  /** Where it listens: `host:port`. */
+  get address(): string {
+    const { address, port, family } = this.#listener.address() as AddressInfo
+    return family === 'IPv6' ? `[${address}]:${port}` : `${address}:${port}`
+  }
+
+  /** Resolves when its port is free and no socket is left: the front has broken them before. */
+  async close(): Promise<void> {
+    const closed = new Promise<void>(resolve => this.#listener.close(() => resolve()))
+    this.#injector.destroy()
+    this.#server.forceShutdown()
+    await closed
+  }
+
+  #accept(socket: Socket): void {
+    this.#sockets.add(socket)
+    socket.on('close', () => this.#sockets.delete(socket))
+    this.#front.accept(() => this.#injector.injectConnection(socket))
+  }
+
+  #breakSockets(): void {
+    for (const socket of this.#sockets) socket.destroy()
+  }
+
+  #register({ path, kind }: Route): void {
+    if (kind === 'unary') {
+      this.#server.register(path, this.#unary(path), asBuffer, asItIs, 'unary')
+    } else {
+      // On the wire a server stream is a duplex one whose caller sends a single message.
+      this.#server.register(path, this.#stream(path), asBuffer, asItIs, 'bidi')
+    }
+  }
+
+  #unary(path: string) {
+    return (call: ServerUnaryCall<Buffer, Uint8Array>, answer: sendUnaryData<Uint8Array>): void => {
+      const ours = this.#front.unary(path, call.request, headersOf(call), reply => {
+        if (reply.kind === 'answer') answer(null, reply.message)
+        else answer(statusOf(reply.error))
+      })
+      call.on('cancelled', () => ours.cancel())
+    }
+  }
+
+  #stream(path: string) {
+    return (call: ServerDuplexStream<Buffer, Uint8Array>): void => {
+      const ours = this.#front.open(path, headersOf(call), {
+        send: message => void call.write(message),
+        end: error => {
+          if (error === undefined) call.end()
+          else call.emit('error', statusOf(error))
+        },
+      })
+      call.on('data', (message: Buffer) => ours.onMessage(message))
+      call.on('end', () => ours.onHalfClose())
+      call.on('cancelled', () => ours.cancel())
+      // A stream whose connection broke is told of by 'cancelled'.
+      call.on('error', ignore)
+    }
+  }
+}
+
+type Headers = Readonly<Record<string, string>>
+
+/** What etcd reads of them. */
+const HEADERS = ['hasleader', 'token', 'authorization'] as const
+
+function headersOf({ metadata }: { readonly metadata: { get(name: string): (string | Buffer)[] } }): Headers {
+  const headers: Record<string, string> = {}
+  for (const name of HEADERS) {
+    const [value] = metadata.get(name)
+    if (typeof value === 'string') headers[name] = value
+  }
+  return headers
+}
+
+function statusOf({ status, message }: StatusError): {
+  code: number
+  details: string
+  name: string
+  message: string
+} {
+  return { code: status, details: message, name: 'StatusError', message }
+}
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+}
+
+function asItIs(bytes: Buffer): Buffer {
+  return bytes
+}
+
+function ignore(): void {}

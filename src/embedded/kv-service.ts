@@ -1,0 +1,105 @@
+import type { TxnRequest } from '../wire/gen/rpc.g.ts'
+import { methods } from '../wire/methods.ts'
+import { type Core, headerOf } from './core.ts'
+import { checkDeleteRange, checkPut, checkRange, checkTxn } from './kv-checks.ts'
+import { answerRange } from './range.ts'
+import { type CallContext, type Service, unary } from './service.ts'
+import { refuse } from './statuses.ts'
+import { applyDeleteRange, applyPut, applyTxn, checkPutNow, isReadOnly, isSerializable } from './txn.ts'
+
+/** What etcd books for a key beside its bytes. */
+const KEY_BYTES = 256
+
+/** What the log entry around a request weighs. */
+const ENTRY_BYTES = 18
+
+export function kvService(core: Core): Service {
+  const { access, settings, space, store } = core
+  const checkSize = ({ requestBytes }: CallContext) => {
+    if (requestBytes + ENTRY_BYTES > settings.maxRequestBytes) throw refuse.requestTooLarge()
+  }
+  return [
+    unary(
+      methods.range,
+      (request, context) => {
+        checkRange(request)
+        access.range(context, request)
+        const { member } = context
+        // A member that lags answers from what it has; what it has not is the future to it.
+        if (request.serializable && request.revision > member.revision) throw refuse.futureRevision()
+        const isBehind = request.serializable && request.revision <= 0n && member.revision < store.revision
+        const at = isBehind ? newest(member.revision, store.compactRevision) : request.revision
+        return { header: headerOf(core, member), ...answerRange(store, request, at) }
+      },
+      ({ serializable }) => (serializable ? 'nothing' : 'read'),
+    ),
+    unary(
+      methods.put,
+      (request, context) => {
+        space.admit(KEY_BYTES + request.key.length + request.value.length, context.member.id)
+        checkPut(request)
+        checkSize(context)
+        access.put(context, request)
+        // A key to keep something of is looked for after the lease here, and before it in a transaction.
+        if (request.lease !== 0n && !core.lessor.has(request.lease)) throw refuse.leaseNotFound()
+        checkPutNow(core, request)
+        const write = store.begin()
+        const response = applyPut(store, write, request)
+        write.commit()
+        return { header: headerOf(core, context.member, store.revision), ...response }
+      },
+      'write',
+    ),
+    unary(
+      methods.deleteRange,
+      (request, context) => {
+        checkDeleteRange(request)
+        checkSize(context)
+        access.deleteRange(context, request)
+        const write = store.begin()
+        const response = applyDeleteRange(write, request)
+        write.commit()
+        return { header: headerOf(core, context.member, store.revision), ...response }
+      },
+      'write',
+    ),
+    unary(
+      methods.txn,
+      (request, context) => {
+        const bytes = putBytes(request)
+        if (bytes > 0) space.admit(bytes, context.member.id)
+        checkTxn(request, settings.maxTxnOps)
+        if (!isReadOnly(request)) checkSize(context)
+        access.txn(context, request)
+        const { revision, response } = applyTxn(core, request)
+        return { header: headerOf(core, context.member, revision), ...response }
+      },
+      request => (isReadOnly(request) ? (isSerializable(request) ? 'nothing' : 'read') : 'write'),
+    ),
+    unary(
+      methods.compact,
+      ({ revision }, context) => {
+        access.compact(context)
+        store.compact(revision)
+        return { header: headerOf(core, context.member, store.revision) }
+      },
+      'write',
+    ),
+  ]
+}
+
+function newest(a: bigint, b: bigint): bigint {
+  return a > b ? a : b
+}
+
+/** What the heavier branch would store. */
+function putBytes({ success, failure }: TxnRequest): number {
+  const weights = [success, failure].map(ops =>
+    ops.reduce((sum, { request }) => {
+      if (request?.kind === 'txn') return sum + putBytes(request.value)
+      if (request?.kind !== 'put') return sum
+      return sum + KEY_BYTES + request.value.key.length + request.value.value.length
+    }, 0),
+  )
+  return Math.max(...weights)
+}

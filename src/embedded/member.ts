@@ -1,0 +1,203 @@
+import { type Deferred, deferred } from '../support/deferred.ts'
+import type { Runtime, Timer } from '../support/runtime.ts'
+import type { CallContext, Need } from './service.ts'
+import type { Settings } from './settings.ts'
+import { StatusError } from './status-error.ts'
+import { Code, refuse } from './statuses.ts'
+import type { Revision, Store } from './store.ts'
+import { WatchHub } from './watch-hub.ts'
+
+export interface MemberParts {
+  readonly runtime: Runtime
+  readonly settings: Settings
+  readonly store: Store
+}
+
+/** What a member says about itself. */
+export interface MemberIdentity {
+  readonly id: bigint
+  readonly name: string
+  readonly peerUrls: readonly string[]
+}
+
+/**
+ * One member as its clients see it. All members share one store; each has its own view of how far it is
+ * applied, its own watches, and its own idea of whether there is a leader.
+ */
+export class Member {
+  readonly id: bigint
+  readonly name: string
+  readonly peerUrls: readonly string[]
+  /** Known once it listens. */
+  clientUrls: readonly string[] = []
+  readonly watches: WatchHub
+  readonly #parts: MemberParts
+  #revision: bigint
+  #hasLeader = true
+  #lagMs = 0
+  readonly #behind: Revision[] = []
+  #catchingUp: Timer | undefined
+  readonly #waiting = new Set<{ readonly ready: () => boolean; readonly found: Deferred<void> }>()
+  readonly #leaderLost = new Set<() => void>()
+
+  constructor(identity: MemberIdentity, parts: MemberParts) {
+    this.id = identity.id
+    this.name = identity.name
+    this.peerUrls = identity.peerUrls
+    this.#parts = parts
+    this.#revision = parts.store.revision
+    this.watches = new WatchHub({ ...parts, member: this })
+  }
+
+  /** How far it is applied. */
+  get revision(): bigint {
+    return this.#revision
+  }
+
+  get hasLeader(): boolean {
+    return this.#hasLeader
+  }
+
+  /** Neither without a leader nor behind: calls need no waiting. */
+  get inTouch(): boolean {
+    return this.#hasLeader && this.#lagMs === 0 && this.#behind.length === 0
+  }
+
+  /** Runs `work` when the member can do what it needs, and answers when the member has seen what came of it. */
+  async during<Result>(need: Need, context: CallContext, work: () => Promise<Result>): Promise<Result> {
+    if (need !== 'nothing') await this.#until(() => this.#hasLeader, context, timeoutOf(need))
+    if (need === 'read') await this.#applied(context)
+    const result = await work()
+    if (need === 'write') await this.#applied(context)
+    return result
+  }
+
+  /** Runs `action` when it next loses its leader. Returns how to stop. */
+  onLeaderLost(action: () => void): () => void {
+    this.#leaderLost.add(action)
+    return () => this.#leaderLost.delete(action)
+  }
+
+  /** A revision was committed. */
+  apply(commit: Revision): void {
+    if (this.#lagMs === 0 && this.#behind.length === 0) return this.#advance(commit)
+    this.#behind.push(commit)
+    this.#scheduleCatchUp()
+  }
+
+  loseLeader(): void {
+    this.#hasLeader = false
+    for (const action of [...this.#leaderLost]) action()
+  }
+
+  findLeader(): void {
+    this.#hasLeader = true
+    this.#wake()
+  }
+
+  /** From now on it applies what is committed this much later; with Infinity not at all. 0 catches up at once. */
+  lag(ms: number): void {
+    this.#lagMs = ms
+    this.#catchingUp?.cancel()
+    this.#catchingUp = undefined
+    if (ms > 0) return this.#scheduleCatchUp()
+    for (const commit of this.#behind.splice(0)) this.#advance(commit)
+  }
+
+  close(): void {
+    this.#catchingUp?.cancel()
+    this.watches.close()
+    for (const { found } of this.#waiting) found.reject(refuse.stopped())
+    this.#waiting.clear()
+  }
+
+  #advance(commit: Revision): void {
+    this.#revision = commit.revision
+    this.watches.publish(commit)
+    this.#wake()
+  }
+
+  #scheduleCatchUp(): void {
+    if (this.#catchingUp !== undefined || this.#behind.length === 0 || this.#lagMs === Infinity) return
+    const next = this.#behind.length
+    this.#catchingUp = this.#parts.runtime.setTimer(this.#lagMs, () => {
+      this.#catchingUp = undefined
+      for (const commit of this.#behind.splice(0, next)) this.#advance(commit)
+      this.#scheduleCatchUp()
+    })
+  }
+
+  async #applied(context: CallContext): Promise<void> {
+    const committed = this.#parts.store.revision
+    await this.#until(() => this.#revision >= committed, context, refuse.timeout)
+  }
+
+  async #until(ready: () => boolean, context: CallContext, late: () => StatusError): Promise<void> {
+    if (ready()) return
+    const found = deferred<void>()
+    const entry = { ready, found }
+    this.#waiting.add(entry)
+    const { runtime, settings } = this.#parts
+    const timer = runtime.setTimer(settings.requestTimeoutMs, () => found.reject(late()))
+    context.onCancel(() => found.reject(refuse.stopped()))
+    try {
+      await found.promise
+    } finally {
+      timer.cancel()
+      this.#waiting.delete(entry)
+    }
+  }
+
+  #wake(): void {
+    for (const { ready, found } of this.#waiting) if (ready()) found.resolve()
+  }
+}
+
+/** Measured: a proposal runs into the deadline of its context, a read index gives up, a lease looks for its leader. */
+function timeoutOf(need: Need): () => StatusError {
+  switch (need) {
+    case 'write':
+      return () => new StatusError(Code.deadlineExceeded, 'context deadline exceeded')
+    case 'lease':
+      return refuse.noLeader
+    case 'read':
+    case 'nothing':
+      return refuse.timeout
+  }
+}
+
+/** The members of one embedded cluster. */
+export class Members {
+  readonly clusterId: bigint
+  readonly #list: Member[]
+  #leader: Member
+  #term = 2n
+
+  constructor(clusterId: bigint, members: readonly [Member, ...Member[]]) {
+    this.clusterId = clusterId
+    this.#list = [...members]
+    this.#leader = members[0]
+  }
+
+  get list(): readonly Member[] {
+    return this.#list
+  }
+
+  get leader(): Member {
+    return this.#leader
+  }
+
+  get term(): bigint {
+    return this.#term
+  }
+
+  byId(id: bigint): Member | undefined {
+    return this.#list.find(member => member.id === id)
+  }
+
+  /** Another member leads, in a term of its own. Leases are for the caller to renew. */
+  lead(member: Member): void {
+    this.#leader = member
+    this.#term += 1n
+  }
+}

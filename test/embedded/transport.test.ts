@@ -1,0 +1,133 @@
+import test from 'ava'
+import type { LinkState, TransportFailure, UnaryOutcome } from '../../src/support/transport.ts'
+import { toBytes } from '../../src/wire/bytes.ts'
+import { methods } from '../../src/wire/methods.ts'
+import { arrive, connectTo, startDirect } from './direct.ts'
+
+const put = (key: string) => methods.put.request.encode({ key: toBytes(key) })
+const create = methods.watch.request.encode({ request: { kind: 'create', value: { key: toBytes('a') } } })
+
+test('nothing is answered, and nothing looked at, before the call has returned', async t => {
+  const { caller } = await startDirect()
+  const outcomes: UnaryOutcome[] = []
+  caller.link.unary(methods.put.path, put('a'), {}, outcome => outcomes.push(outcome))
+  t.is(outcomes.length, 0)
+  await Promise.resolve()
+  t.is(outcomes.length, 0)
+  await arrive()
+  t.is(outcomes[0]?.kind, 'answer')
+  t.is(outcomes.length, 1)
+})
+
+test('what one link carries stays in order', async t => {
+  const { caller } = await startDirect()
+  const seen: string[] = []
+  const events = { onMessage: () => void seen.push('watch'), onEnd: () => void seen.push('end') }
+  caller.link.stream(methods.watch.path, {}, events).send(create)
+  for (let at = 0; at < 3; at++) caller.link.unary(methods.put.path, put('a'), {}, () => seen.push('put'))
+  await arrive()
+  // Created, then each event before the answer to the put that made it.
+  t.deepEqual(seen, ['watch', 'watch', 'put', 'watch', 'put', 'watch', 'put'])
+})
+
+test('a call cancelled before it left was not sent, and is not carried out', async t => {
+  const { caller } = await startDirect()
+  const outcomes: UnaryOutcome[] = []
+  caller.link.unary(methods.put.path, put('a'), {}, outcome => outcomes.push(outcome)).cancel()
+  await arrive()
+  t.like(outcomes, [{ kind: 'failure', failure: { status: 1, sent: false } }])
+  t.is(outcomes.length, 1)
+  t.is((await caller.call(methods.range, { key: toBytes('a') })).count, 0n)
+})
+
+test('a cancelled stream ends once, and its watches with it', async t => {
+  const { caller } = await startDirect()
+  const ends: TransportFailure[] = []
+  let messages = 0
+  const events = {
+    onMessage: () => void messages++,
+    onEnd: (failure: TransportFailure) => void ends.push(failure),
+  }
+  const stream = caller.link.stream(methods.watch.path, {}, events)
+  stream.send(create)
+  await arrive()
+  stream.cancel()
+  stream.cancel()
+  await caller.call(methods.put, { key: toBytes('a') })
+  await arrive()
+  t.is(messages, 1)
+  t.like(ends, [{ status: 1, sent: true }])
+  t.is(ends.length, 1)
+})
+
+test('closing a link fails every call on it, once', async t => {
+  const { caller } = await startDirect()
+  const outcomes: UnaryOutcome[] = []
+  const ends: TransportFailure[] = []
+  caller.link
+    .stream(methods.watch.path, {}, { onMessage() {}, onEnd: end => void ends.push(end) })
+    .send(create)
+  await arrive()
+  caller.link.unary(methods.put.path, put('a'), {}, outcome => outcomes.push(outcome))
+  caller.link.close()
+  t.is(caller.link.state.kind, 'closed')
+  await arrive()
+  t.like(outcomes, [{ kind: 'failure', failure: { status: 14, sent: false } }])
+  t.like(ends, [{ status: 14, sent: true }])
+})
+
+test('a reader that takes its time is brought the next message when it is done', async t => {
+  const { caller } = await startDirect()
+  const seen: string[] = []
+  let done: () => void = () => {}
+  const stream = caller.link.stream(
+    methods.watch.path,
+    {},
+    {
+      onMessage: () => {
+        seen.push('message')
+        return new Promise<void>(resolve => {
+          done = resolve
+        })
+      },
+      onEnd() {},
+    },
+  )
+  stream.send(create)
+  await caller.call(methods.put, { key: toBytes('a') })
+  await arrive()
+  t.is(seen.length, 1)
+  done()
+  await arrive()
+  t.is(seen.length, 2)
+})
+
+test('an address nobody serves, and a server that closed, are no links', async t => {
+  const { server } = await startDirect()
+  await t.throwsAsync(connectTo(server.transport, 'elsewhere:2379'), {
+    message: 'no server at elsewhere:2379',
+  })
+  const [address] = server.endpoints
+  await server.close()
+  const error = await t.throwsAsync(connectTo(server.transport, address!))
+  t.like(error, { failure: { status: 14, sent: false } })
+})
+
+test('a server that closes ends its links and what is on them', async t => {
+  const { server, caller } = await startDirect()
+  const ends: TransportFailure[] = []
+  const states: LinkState['kind'][] = []
+  const endpoint = { url: '', address: server.endpoints[0]!, scheme: 'tcp', tls: false } as const
+  server.transport.connect(endpoint, { pingIntervalMs: 1, pingTimeoutMs: 1 }, state =>
+    states.push(state.kind),
+  )
+  caller.link
+    .stream(methods.watch.path, {}, { onMessage() {}, onEnd: end => void ends.push(end) })
+    .send(create)
+  await arrive()
+  await server.close()
+  await arrive()
+  t.deepEqual(states, ['ready', 'closed'])
+  t.is(ends.length, 1)
+  t.is(ends[0]?.status, 14)
+})

@@ -1,0 +1,177 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import type { EmbeddedOptions } from '../../src/embedded/index.ts'
+import { type EtcdBinary, findEtcd } from './etcd-binaries.ts'
+import type { EtcdMember, EtcdServers, StartEtcdOptions } from './etcd-server.ts'
+import { run } from './executable.ts'
+import { Watchdog } from './watchdog.ts'
+
+const program = fileURLToPath(new URL('embedded-process.js', import.meta.url))
+const ETCDCTL_MS = 30_000
+
+/**
+ * The embedded etcd, behind the interface the tests know real ones by. All members live in one process, so what
+ * is done to the process is done to all of them, and its keys end with it.
+ */
+export async function startEmbedded(options: StartEtcdOptions): Promise<EtcdServers> {
+  if (options.tls !== undefined || options.flags !== undefined) {
+    throw new Error('the embedded etcd speaks no TLS and takes no flags of etcd')
+  }
+  const { etcdctl } = await findEtcd('3.5')
+  const binary: EtcdBinary = {
+    path: program,
+    version: '3.5 embedded',
+    series: '3.5',
+    ...(etcdctl === undefined ? {} : { etcdctl }),
+  }
+  const watchdog = new Watchdog(await mkdtemp(path.join(tmpdir(), 'quorate-embedded-')))
+  const members = options.members ?? 1
+  const embedded: EmbeddedOptions = {
+    members,
+    authTokenTtl: options.authTokenTtlSeconds,
+    quotaBytes: options.quotaBackendBytes,
+    maxTxnOps: options.maxTxnOps,
+  }
+  const host = new Host(embedded, watchdog)
+  const endpoints = await host.start()
+  const servers = new EmbeddedServers(binary, host, endpoints, watchdog, options.auth?.password)
+  if (options.auth !== undefined) await servers.enableAuth(options.auth.password)
+  return servers
+}
+
+/** The process the members live in. */
+class Host {
+  readonly #options: EmbeddedOptions
+  readonly #watchdog: Watchdog
+  #process: ChildProcess | undefined
+
+  constructor(options: EmbeddedOptions, watchdog: Watchdog) {
+    this.#options = options
+    this.#watchdog = watchdog
+  }
+
+  get pid(): number {
+    return this.#process?.pid ?? 0
+  }
+
+  get isRunning(): boolean {
+    return this.#process !== undefined && this.#process.exitCode === null && this.#process.signalCode === null
+  }
+
+  async start(port = 0): Promise<readonly string[]> {
+    const child = spawn(process.execPath, [program, JSON.stringify({ ...this.#options, port })], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    this.#process = child
+    this.#watchdog.guard(child.pid!)
+    child.once('exit', () => this.#watchdog.forget(child.pid!))
+    const lines = createInterface({ input: child.stdout })
+    const [line] = (await Promise.race([once(lines, 'line'), once(child, 'exit').then(() => [''])])) as [
+      string,
+    ]
+    if (line === '') throw new Error('the embedded etcd ended while starting')
+    lines.close()
+    child.unref()
+    return JSON.parse(line) as readonly string[]
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    if (this.isRunning) this.#process?.kill(signal)
+  }
+
+  async end(signal: NodeJS.Signals): Promise<void> {
+    if (!this.isRunning) return
+    const ended = once(this.#process!, 'exit')
+    this.#process!.ref()
+    this.signal(signal)
+    this.signal('SIGCONT')
+    await ended
+  }
+}
+
+class EmbeddedServers implements EtcdServers {
+  readonly binary: EtcdBinary
+  readonly endpoints: readonly string[]
+  readonly members: readonly [EtcdMember, ...EtcdMember[]]
+  readonly #host: Host
+  readonly #watchdog: Watchdog
+  readonly #password: string | undefined
+
+  constructor(
+    binary: EtcdBinary,
+    host: Host,
+    endpoints: readonly string[],
+    watchdog: Watchdog,
+    password: string | undefined,
+  ) {
+    this.binary = binary
+    this.#host = host
+    this.endpoints = endpoints.map(endpoint => endpoint.replace('http://', ''))
+    this.#watchdog = watchdog
+    this.#password = password
+    const members = this.endpoints.map((endpoint, index) => memberOf(host, endpoint, `m${index + 1}`))
+    this.members = members as [EtcdMember, ...EtcdMember[]]
+  }
+
+  get endpoint(): string {
+    return this.endpoints[0]!
+  }
+
+  async leader(): Promise<EtcdMember> {
+    return this.members[0]
+  }
+
+  async etcdctl(...args: string[]): Promise<string> {
+    return this.#etcdctl(args, this.#password)
+  }
+
+  async enableAuth(password: string): Promise<void> {
+    await this.#etcdctl(['user', 'add', `root:${password}`], undefined)
+    await this.#etcdctl(['user', 'grant-role', 'root', 'root'], undefined)
+    await this.#etcdctl(['auth', 'enable'], undefined)
+  }
+
+  async close(): Promise<void> {
+    await this.#host.end('SIGKILL')
+    await this.#watchdog.finish()
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  async #etcdctl(args: readonly string[], password: string | undefined): Promise<string> {
+    if (this.binary.etcdctl === undefined) throw new Error('no etcdctl: install etcd-client')
+    const login = password === undefined ? [] : [`--user=root:${password}`]
+    const env = { ...process.env, ETCDCTL_API: '3' }
+    const flags = [`--endpoints=${this.endpoints.join(',')}`, ...login]
+    return (await run(this.binary.etcdctl, [...flags, ...args], { env, timeoutMs: ETCDCTL_MS })).stdout
+  }
+}
+
+function memberOf(host: Host, endpoint: string, name: string): EtcdMember {
+  return {
+    name,
+    endpoint,
+    get pid() {
+      return host.pid
+    },
+    get isRunning() {
+      return host.isRunning
+    },
+    pause: () => host.signal('SIGSTOP'),
+    resume: () => host.signal('SIGCONT'),
+    kill: () => host.end('SIGKILL'),
+    stop: () => host.end('SIGTERM'),
+    restart: async () => {
+      await host.end('SIGKILL')
+      await host.start(Number(endpoint.slice(endpoint.lastIndexOf(':') + 1)))
+    },
+    log: async () => '',
+  }
+}
