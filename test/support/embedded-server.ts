@@ -6,6 +6,7 @@ import path from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import type { EmbeddedOptions } from '../../src/embedded/index.ts'
+import type { MemberFault } from './embedded-process.ts'
 import { type EtcdBinary, findEtcd } from './etcd-binaries.ts'
 import type { EtcdMember, EtcdServers, StartEtcdOptions } from './etcd-server.ts'
 import { run } from './executable.ts'
@@ -15,8 +16,8 @@ const program = fileURLToPath(new URL('embedded-process.js', import.meta.url))
 const ETCDCTL_MS = 30_000
 
 /**
- * The embedded etcd, behind the interface the tests know real ones by. All members live in one process, so what
- * is done to the process is done to all of them, and its keys end with it.
+ * The embedded etcd, behind the interface the tests know real ones by. All members live in one process, whose
+ * keys end with it.
  */
 export async function startEmbedded(options: StartEtcdOptions): Promise<EtcdServers> {
   if (options.tls !== undefined || options.flags !== undefined) {
@@ -65,19 +66,29 @@ class Host {
 
   async start(port = 0): Promise<readonly string[]> {
     const child = spawn(process.execPath, [program, JSON.stringify({ ...this.#options, port })], {
-      stdio: ['ignore', 'pipe', 'inherit'],
+      stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
     })
     this.#process = child
     this.#watchdog.guard(child.pid!)
     child.once('exit', () => this.#watchdog.forget(child.pid!))
-    const lines = createInterface({ input: child.stdout })
+    const lines = createInterface({ input: child.stdout! })
     const [line] = (await Promise.race([once(lines, 'line'), once(child, 'exit').then(() => [''])])) as [
       string,
     ]
     if (line === '') throw new Error('the embedded etcd ended while starting')
     lines.close()
     child.unref()
+    child.channel?.unref()
     return JSON.parse(line) as readonly string[]
+  }
+
+  /** Resolves when the member is as it should be. */
+  async fault(fault: MemberFault): Promise<void> {
+    const done = once(this.#process!, 'message')
+    this.#process!.channel?.ref()
+    this.#process!.send(fault)
+    await done
+    this.#process!.channel?.unref()
   }
 
   signal(signal: NodeJS.Signals): void {
@@ -114,7 +125,9 @@ class EmbeddedServers implements EtcdServers {
     this.endpoints = endpoints.map(endpoint => endpoint.replace('http://', ''))
     this.#watchdog = watchdog
     this.#password = password
-    const members = this.endpoints.map((endpoint, index) => memberOf(host, endpoint, `m${index + 1}`))
+    const members = this.endpoints.map((endpoint, index) =>
+      endpoints.length === 1 ? memberOf(host, endpoint) : oneOfSeveral(host, endpoint, index),
+    )
     this.members = members as [EtcdMember, ...EtcdMember[]]
   }
 
@@ -123,7 +136,12 @@ class EmbeddedServers implements EtcdServers {
   }
 
   async leader(): Promise<EtcdMember> {
-    return this.members[0]
+    const reports = JSON.parse(await this.etcdctl('endpoint', 'status', '-w', 'json')) as {
+      readonly Endpoint: string
+      readonly Status: { readonly header: { readonly member_id: number }; readonly leader: number }
+    }[]
+    const leading = reports.find(({ Status }) => Status.header.member_id === Status.leader)
+    return this.members.find(({ endpoint }) => endpoint === leading?.Endpoint)!
   }
 
   async etcdctl(...args: string[]): Promise<string> {
@@ -154,9 +172,10 @@ class EmbeddedServers implements EtcdServers {
   }
 }
 
-function memberOf(host: Host, endpoint: string, name: string): EtcdMember {
+/** The only member: what is done to it is done to the process. */
+function memberOf(host: Host, endpoint: string): EtcdMember {
   return {
-    name,
+    name: 'embedded-1',
     endpoint,
     get pid() {
       return host.pid
@@ -171,6 +190,34 @@ function memberOf(host: Host, endpoint: string, name: string): EtcdMember {
     restart: async () => {
       await host.end('SIGKILL')
       await host.start(Number(endpoint.slice(endpoint.lastIndexOf(':') + 1)))
+    },
+    log: async () => '',
+  }
+}
+
+/** A member that shares the process with others: it is cut off, held or let go by faults. */
+function oneOfSeveral(host: Host, endpoint: string, member: number): EtcdMember {
+  let up = true
+  const end = async () => {
+    up = false
+    await host.fault({ member, what: 'kill' })
+  }
+  return {
+    name: `embedded-${member + 1}`,
+    endpoint,
+    get pid() {
+      return host.pid
+    },
+    get isRunning() {
+      return up && host.isRunning
+    },
+    pause: () => host.fault({ member, what: 'pause' }),
+    resume: () => host.fault({ member, what: 'resume' }),
+    kill: end,
+    stop: end,
+    restart: async () => {
+      up = true
+      await host.fault({ member, what: 'restart' })
     },
     log: async () => '',
   }

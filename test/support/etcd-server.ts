@@ -47,9 +47,9 @@ export interface EtcdMember {
   readonly pid: number
   readonly isRunning: boolean
   /** SIGSTOP: keeps its connections and answers nothing. */
-  pause(): void
+  pause(): void | Promise<void>
   /** SIGCONT. */
-  resume(): void
+  resume(): void | Promise<void>
   /** SIGKILL. Resolves when the process has ended. */
   kill(): Promise<void>
   /** SIGTERM: hands leadership over first. Resolves when the process has ended. */

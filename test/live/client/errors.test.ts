@@ -91,12 +91,12 @@ test('a stopped member is left for another within seconds', async t => {
   await using servers = await startEtcd({ series: series(), members: 3 })
   await using etcd = await connect(servers.endpoints)
   await etcd.put('k', '1')
-  servers.members[0].pause()
+  await servers.members[0].pause()
   const startMs = performance.now()
   t.is((await etcd.get('k'))?.text(), '1')
   t.true(performance.now() - startMs < 6000, `${performance.now() - startMs} ms`)
   await etcd.put('k', '2')
-  servers.members[0].resume()
+  await servers.members[0].resume()
 })
 
 async function hasNoLeader(status: () => Promise<{ readonly leader: bigint }>): Promise<void> {
