@@ -34,7 +34,7 @@ export function leaseService(core: Core): Service {
       methods.leaseTimeToLive,
       ({ id, keys }, context) => {
         const attached = keys ? store.keysOfLease(id) : []
-        access.leaseTimeToLive(context, attached)
+        if (keys) access.leaseTimeToLive(context, attached)
         const header = headerOf(core, context.member)
         const standing = lessor.standing(id)
         if (standing === undefined) return { header, id, ttl: -1n }

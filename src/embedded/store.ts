@@ -11,8 +11,10 @@ export interface Change {
   readonly name: string
   /** Of a deletion: the key and the revision, nothing else. */
   readonly kv: KeyValue
-  /** What it replaced. */
+  /** What it replaced, perhaps within the same revision. */
   readonly previous: KeyValue | undefined
+  /** What the key was at the revision before: what watches are told. */
+  readonly before: KeyValue | undefined
 }
 
 export interface Revision {
@@ -236,6 +238,7 @@ export class Store {
     const record = this.#records.get(name) ?? this.#newRecord(name, kv.key)
     const previous = record.live
     if (previous !== undefined && previous.lease !== 0n) this.#detach(previous.lease, name)
+    const before = lastBefore(record.versions, kv.modRevision)
     record.versions.push(kv)
     this.#newest = kv.modRevision
     this.#bytes += sizeOf(kv)
@@ -247,7 +250,7 @@ export class Store {
       record.live = undefined
       if (previous !== undefined) this.#live.remove(name)
     }
-    return { type, name, kv, previous }
+    return { type, name, kv, previous, before }
   }
 
   #commit(commit: Revision): void {
@@ -320,6 +323,14 @@ const VERSION_OVERHEAD_BYTES = 48
 /** Every put counts its versions from 1. */
 function isTombstone(kv: KeyValue): boolean {
   return kv.version === 0n
+}
+
+/** The last version older than a revision, unless the key was deleted then. */
+function lastBefore(versions: readonly KeyValue[], revision: bigint): KeyValue | undefined {
+  let at = versions.length - 1
+  while (at >= 0 && versions[at]!.modRevision === revision) at--
+  const kv = versions[at]
+  return kv === undefined || isTombstone(kv) ? undefined : kv
 }
 
 function versionAt(versions: readonly KeyValue[], at: bigint): KeyValue | undefined {

@@ -39,13 +39,13 @@ export class Watcher {
   }
 
   /** What it wants to know of a change inside its interval; undefined for nothing. */
-  eventOf({ type, kv, previous }: Change, compactRevision: bigint): Event | undefined {
+  eventOf({ type, kv, before }: Change, compactRevision: bigint): Event | undefined {
     if (kv.modRevision < this.from) return undefined
     if (this.#filters.includes(type === 'put' ? FilterType.noPut : FilterType.noDelete)) return undefined
     return {
       type: EventType[type],
       kv,
-      prevKv: this.#prevKv && isReadable(kv, compactRevision) ? previous : undefined,
+      prevKv: this.#prevKv && isReadable(kv, compactRevision) ? before : undefined,
     }
   }
 }

@@ -200,3 +200,22 @@ test('a range costs what it returns among a hundred thousand keys', t => {
   // Visiting all keys each time takes more than a second on any machine.
   t.true(performance.now() - startedMs < 500)
 })
+
+test('a change tells what it replaced, and what there was at the revision before', t => {
+  const store = new Store()
+  const key = toBytes('k')
+  const old = store.begin()
+  old.put(key, toBytes('old'), 0n)
+  old.commit()
+  let told: Revision | undefined
+  store.onCommit(commit => {
+    told = commit
+  })
+  const write = store.begin()
+  write.put(key, toBytes('new'), 0n)
+  write.delete(intervalOf(key, NO_END))
+  write.commit()
+  const deletion = told!.changes.at(-1)!
+  t.is(text(deletion.previous!.value), 'new')
+  t.is(text(deletion.before!.value), 'old')
+})
