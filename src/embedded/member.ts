@@ -1,6 +1,6 @@
 import { type Deferred, deferred } from '../support/deferred.ts'
 import type { Runtime, Timer } from '../support/runtime.ts'
-import type { CallContext, Need } from './service.ts'
+import type { Caller, Need } from './need.ts'
 import type { Settings } from './settings.ts'
 import { StatusError } from './status-error.ts'
 import { Code, refuse } from './statuses.ts'
@@ -64,11 +64,11 @@ export class Member {
   }
 
   /** Runs `work` when the member can do what it needs, and answers when the member has seen what came of it. */
-  async during<Result>(need: Need, context: CallContext, work: () => Promise<Result>): Promise<Result> {
-    if (need !== 'nothing') await this.#until(() => this.#hasLeader, context, timeoutOf(need))
-    if (need === 'read') await this.#applied(context)
+  async during<Result>(need: Need, caller: Caller, work: () => Promise<Result>): Promise<Result> {
+    if (need !== 'nothing') await this.#until(() => this.#hasLeader, caller, timeoutOf(need))
+    if (need === 'read') await this.#applied(caller)
     const result = await work()
-    if (need === 'write') await this.#applied(context)
+    if (need === 'write') await this.#applied(caller)
     return result
   }
 
@@ -127,19 +127,19 @@ export class Member {
     })
   }
 
-  async #applied(context: CallContext): Promise<void> {
+  async #applied(caller: Caller): Promise<void> {
     const committed = this.#parts.store.revision
-    await this.#until(() => this.#revision >= committed, context, refuse.timeout)
+    await this.#until(() => this.#revision >= committed, caller, refuse.timeout)
   }
 
-  async #until(ready: () => boolean, context: CallContext, late: () => StatusError): Promise<void> {
+  async #until(ready: () => boolean, caller: Caller, late: () => StatusError): Promise<void> {
     if (ready()) return
     const found = deferred<void>()
     const entry = { ready, found }
     this.#waiting.add(entry)
     const { runtime, settings } = this.#parts
     const timer = runtime.setTimer(settings.requestTimeoutMs, () => found.reject(late()))
-    context.onCancel(() => found.reject(refuse.stopped()))
+    caller.onCancel(() => found.reject(refuse.stopped()))
     try {
       await found.promise
     } finally {
@@ -153,11 +153,11 @@ export class Member {
   }
 }
 
-/** Measured: a proposal runs into the deadline of its context, a read index gives up, a lease looks for its leader. */
+/** Measured: a proposal runs into the deadline of its caller, a read index gives up, a lease looks for its leader. */
 function timeoutOf(need: Need): () => StatusError {
   switch (need) {
     case 'write':
-      return () => new StatusError(Code.deadlineExceeded, 'context deadline exceeded')
+      return () => new StatusError(Code.deadlineExceeded, 'caller deadline exceeded')
     case 'lease':
       return refuse.noLeader
     case 'read':

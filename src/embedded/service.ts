@@ -2,6 +2,7 @@ import type { CallMetadata } from '../support/transport.ts'
 import type { Init } from '../wire/codec.ts'
 import type { Method } from '../wire/methods.ts'
 import type { Member } from './member.ts'
+import type { Caller, Need } from './need.ts'
 import { StatusError } from './status-error.ts'
 import { Code } from './statuses.ts'
 
@@ -27,17 +28,13 @@ export interface StreamRoute {
 }
 
 /** One call as its handler sees it. */
-export interface CallContext {
+export interface CallContext extends Caller {
   /** The member the call came to. */
   readonly member: Member
   /** Names in lower case. */
   readonly metadata: CallMetadata
   /** Size of the encoded request; 0 for streams. */
   readonly requestBytes: number
-  /** Nobody waits for the answer any more: the caller gave up, its connection broke, or the server closes. */
-  readonly cancelled: boolean
-  /** Runs `action` once when that becomes so, at once if it is. */
-  onCancel(action: () => void): void
 }
 
 /** What a stream sends. Messages after the end are dropped. */
@@ -53,13 +50,6 @@ export interface Inlet<Message> {
   /** The caller sends no more. */
   onHalfClose(): void
 }
-
-/**
- * What a unary call needs of the cluster. While a member has no leader, calls that need one wait for it and
- * time out as etcd's do; on a member that lags, reads wait for what was committed before them, and writes
- * answer when the member has seen them.
- */
-export type Need = 'nothing' | 'read' | 'write' | 'lease'
 
 export type UnaryHandler<Request, Response> = (
   request: Request,
