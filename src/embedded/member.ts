@@ -157,7 +157,7 @@ export class Member {
 function timeoutOf(need: Need): () => StatusError {
   switch (need) {
     case 'write':
-      return () => new StatusError(Code.deadlineExceeded, 'caller deadline exceeded')
+      return () => new StatusError(Code.deadlineExceeded, 'context deadline exceeded')
     case 'lease':
       return refuse.noLeader
     case 'read':
