@@ -94,8 +94,8 @@ test('a snapshot is the whole database and its checksum', async t => {
   for await (const piece of etcd.maintenance.snapshot({ endpoint: servers.endpoint })) pieces.push(piece)
   const whole = concat(...pieces)
   const database = whole.subarray(0, -32)
-  // Whole sectors, as etcdctl wants them.
-  t.is(database.length % 512, 0)
+  // Whole pages of the real store; of a format of its own the sectors etcdctl asks for.
+  t.is(database.length % (series() === 'embedded' ? 512 : 4096), 0)
   t.deepEqual(Buffer.from(whole.subarray(-32)), createHash('sha256').update(database).digest())
 })
 
