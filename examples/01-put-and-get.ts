@@ -1,7 +1,9 @@
 // Keys and values are bytes; strings are UTF-8. A key that does not exist is undefined, not an error.
 import { connect, prefix } from 'quorate'
+import { startEtcd } from 'quorate/embedded'
 
-const etcd = await connect(process.env.ETCD_ENDPOINTS?.split(',') ?? '127.0.0.1:2379')
+await using server = await startEtcd()
+const etcd = await connect(process.env.ETCD_ENDPOINTS?.split(',') ?? server.endpoints)
 await etcd.delete(prefix('/examples/01/'))
 
 await etcd.put('/examples/01/greeting', 'hello')

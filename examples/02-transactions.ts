@@ -1,7 +1,9 @@
 // A transaction compares, then does one of two lists of steps, all at one revision.
 import { compare, connect, op, prefix } from 'quorate'
+import { startEtcd } from 'quorate/embedded'
 
-await using etcd = await connect(process.env.ETCD_ENDPOINTS?.split(',') ?? '127.0.0.1:2379')
+await using server = await startEtcd()
+await using etcd = await connect(process.env.ETCD_ENDPOINTS?.split(',') ?? server.endpoints)
 await etcd.delete(prefix('/examples/02/'))
 
 // Create it if it is not there; else tell who was faster. A key that does not exist has version 0.

@@ -1,7 +1,9 @@
 // A watch tells what happens to some keys, in order and without gaps, whatever happens to connections.
 import { connect, prefix } from 'quorate'
+import { startEtcd } from 'quorate/embedded'
 
-await using etcd = await connect(process.env.ETCD_ENDPOINTS?.split(',') ?? '127.0.0.1:2379')
+await using server = await startEtcd()
+await using etcd = await connect(process.env.ETCD_ENDPOINTS?.split(',') ?? server.endpoints)
 await etcd.delete(prefix('/examples/03/'))
 
 // It starts with this call, not with the loop: what is written once it is ready will be seen.

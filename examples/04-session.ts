@@ -1,7 +1,9 @@
 // A session is a lease that is kept alive. Keys bound to it go when it goes, also if the process crashes.
 import { connect } from 'quorate'
+import { startEtcd } from 'quorate/embedded'
 
-await using etcd = await connect(process.env.ETCD_ENDPOINTS?.split(',') ?? '127.0.0.1:2379')
+await using server = await startEtcd()
+await using etcd = await connect(process.env.ETCD_ENDPOINTS?.split(',') ?? server.endpoints)
 
 // For 15 seconds after the last sign of life nobody else gets what is ours.
 const session = await etcd.session({ ttl: 15 })

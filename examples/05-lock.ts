@@ -1,7 +1,9 @@
 // A mutex: one holder at a time, in order of arrival, across processes and languages.
 import { connect } from 'quorate'
+import { startEtcd } from 'quorate/embedded'
 
-await using etcd = await connect(process.env.ETCD_ENDPOINTS?.split(',') ?? '127.0.0.1:2379')
+await using server = await startEtcd()
+await using etcd = await connect(process.env.ETCD_ENDPOINTS?.split(',') ?? server.endpoints)
 await using session = await etcd.session({ owner: 'ada' })
 const mutex = session.mutex('/examples/05/printer')
 

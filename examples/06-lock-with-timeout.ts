@@ -1,7 +1,9 @@
 // Everything that waits takes a signal. A timeout is AbortSignal.timeout(ms): there is no second way.
 import { connect } from 'quorate'
+import { startEtcd } from 'quorate/embedded'
 
-await using etcd = await connect(process.env.ETCD_ENDPOINTS?.split(',') ?? '127.0.0.1:2379')
+await using server = await startEtcd()
+await using etcd = await connect(process.env.ETCD_ENDPOINTS?.split(',') ?? server.endpoints)
 await using one = await etcd.session()
 await using two = await etcd.session()
 

@@ -1,8 +1,10 @@
 // A lock is a belief: a process may be stopped for a minute and wake up in the middle of its work. The fencing
 // token makes that harmless. Each holder gets a larger one; what the lock protects refuses a smaller one.
 import { compare, connect, EtcdError, op, prefix } from 'quorate'
+import { startEtcd } from 'quorate/embedded'
 
-await using etcd = await connect(process.env.ETCD_ENDPOINTS?.split(',') ?? '127.0.0.1:2379')
+await using server = await startEtcd()
+await using etcd = await connect(process.env.ETCD_ENDPOINTS?.split(',') ?? server.endpoints)
 await etcd.delete(prefix('/examples/07/'))
 
 // The protected thing, outside etcd: it remembers the largest token it has seen. Any database can do that.

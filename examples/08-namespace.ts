@@ -1,7 +1,9 @@
 // A namespace is a view in which every key begins with something unseen: keys, locks, watches and all.
 import { connect, everything } from 'quorate'
+import { startEtcd } from 'quorate/embedded'
 
-await using etcd = await connect(process.env.ETCD_ENDPOINTS?.split(',') ?? '127.0.0.1:2379')
+await using server = await startEtcd()
+await using etcd = await connect(process.env.ETCD_ENDPOINTS?.split(',') ?? server.endpoints)
 const blue = etcd.namespace('/examples/08/blue/')
 const green = etcd.namespace('/examples/08/green/')
 await blue.delete(everything)

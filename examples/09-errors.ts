@@ -1,7 +1,9 @@
 // What goes wrong has a code, and says whether the request can have taken effect.
 import { connect, EtcdError } from 'quorate'
+import { startEtcd } from 'quorate/embedded'
 
-await using etcd = await connect(process.env.ETCD_ENDPOINTS?.split(',') ?? '127.0.0.1:2379')
+await using server = await startEtcd()
+await using etcd = await connect(process.env.ETCD_ENDPOINTS?.split(',') ?? server.endpoints)
 
 // The cluster said no: nothing was changed.
 try {

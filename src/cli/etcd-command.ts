@@ -9,7 +9,16 @@ export type Command =
       readonly options: EmbeddedOptions
       /** A file with the snapshot to start with. */
       readonly snapshot: string | undefined
+      readonly tls: TlsFiles | undefined
     }
+
+/** Where key and certificates are. */
+export interface TlsFiles {
+  readonly cert: string
+  readonly key: string
+  /** Whoever signs the certificates of clients, which must then show one. */
+  readonly ca: string | undefined
+}
 
 export const usage = `Usage: quorate-etcd [options]
 
@@ -17,6 +26,10 @@ An etcd v3 server for development and tests. It keeps its keys in memory: when i
 gone. Production runs on an etcd cluster.
 
   --listen HOST:PORT         where to listen; port 0 takes a free one (127.0.0.1:2379)
+  --cert-file FILE           serve TLS, with this certificate, in PEM
+  --key-file FILE            the key of that certificate
+  --trusted-ca-file FILE     let in only clients with a certificate this authority has signed
+  --client-cert-auth         the same said aloud, as etcd is told it; needs --trusted-ca-file
   --snapshot FILE            start with what 'etcdctl snapshot save' took from this server before
   --quota-bytes N            as etcd's --quota-backend-bytes; 0 for none (2147483648)
   --max-txn-ops N            operations in one transaction (128)
@@ -34,6 +47,10 @@ export function parseCommand(args: readonly string[]): Command {
     args: [...args],
     options: {
       listen: { type: 'string', default: WHERE },
+      'cert-file': { type: 'string' },
+      'key-file': { type: 'string' },
+      'trusted-ca-file': { type: 'string' },
+      'client-cert-auth': { type: 'boolean', default: false },
       snapshot: { type: 'string' },
       'quota-bytes': { type: 'string' },
       'max-txn-ops': { type: 'string' },
@@ -47,6 +64,7 @@ export function parseCommand(args: readonly string[]): Command {
   return {
     kind: 'serve',
     snapshot: values.snapshot,
+    tls: tlsFiles(values),
     options: {
       ...address(values.listen),
       quotaBytes: number('quota-bytes', values['quota-bytes'], 0),
@@ -63,6 +81,22 @@ function address(listen: string): { readonly host: string; readonly port: number
   const port = Number(parts?.[3])
   if (parts === null || port > 65535) throw new Error(`--listen is HOST:PORT, as ${WHERE}, not '${listen}'`)
   return { host: (parts[1] ?? parts[2])!, port }
+}
+
+function tlsFiles(values: {
+  readonly 'cert-file'?: string
+  readonly 'key-file'?: string
+  readonly 'trusted-ca-file'?: string
+  readonly 'client-cert-auth': boolean
+}): TlsFiles | undefined {
+  const { 'cert-file': cert, 'key-file': key, 'trusted-ca-file': ca } = values
+  if ((cert === undefined) !== (key === undefined)) throw new Error('--cert-file and --key-file go together')
+  if (values['client-cert-auth'] && ca === undefined) {
+    throw new Error('--client-cert-auth needs --trusted-ca-file: who signs the certificates of clients?')
+  }
+  if (cert !== undefined && key !== undefined) return { cert, key, ca }
+  if (ca !== undefined) throw new Error('--trusted-ca-file needs --cert-file and --key-file')
+  return undefined
 }
 
 function number(option: string, value: string | undefined, least: number): number | undefined {

@@ -30,14 +30,25 @@ async function main(args: readonly string[]): Promise<number> {
 }
 
 /** Until it is told to stop. */
-async function serve({ options, snapshot }: Extract<Command, { readonly kind: 'serve' }>): Promise<void> {
-  const start = snapshot === undefined ? undefined : new Uint8Array(await readFile(snapshot))
-  await using server = await startEtcd({ ...options, snapshot: start })
+async function serve({
+  options,
+  snapshot,
+  tls,
+}: Extract<Command, { readonly kind: 'serve' }>): Promise<void> {
+  await using server = await startEtcd({
+    ...options,
+    tls: tls && { cert: await readFile(tls.cert), key: await readFile(tls.key), ca: await read(tls.ca) },
+    snapshot: await read(snapshot),
+  })
   const told = Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')])
   process.stdout.write(
     `quorate-etcd: serving etcd v3 on ${server.endpoints.join(', ')}, keys in memory only\n`,
   )
   await told
+}
+
+async function read(file: string | undefined): Promise<Uint8Array | undefined> {
+  return file === undefined ? undefined : new Uint8Array(await readFile(file))
 }
 
 function wordsOf(error: unknown): string {

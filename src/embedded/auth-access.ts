@@ -8,6 +8,7 @@ import type {
 import type { AccessControl } from './access.ts'
 import type { AuthStore, Identity } from './auth-store.ts'
 import type { CallContext } from './service.ts'
+import { refuse } from './statuses.ts'
 
 /** A single key has no range end. */
 const NO_END = new Uint8Array()
@@ -61,6 +62,8 @@ export class AuthAccess implements AccessControl {
   leaseTimeToLive(context: CallContext, keys: readonly Uint8Array[]): void {
     if (!this.#store.enabled) return
     const identity = this.identify(context)
+    // Asked for even where the lease has no keys, as etcd does.
+    if (identity === undefined) throw refuse.userEmpty()
     for (const key of keys) this.#read(identity, key, NO_END)
   }
 

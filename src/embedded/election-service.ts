@@ -1,15 +1,14 @@
-import { concat, mapKey, prefixEnd, toBytes } from '../wire/bytes.ts'
+import { concat, equalBytes, mapKey, prefixEnd, toBytes } from '../wire/bytes.ts'
 import type { Init } from '../wire/codec.ts'
-import type { KeyValue } from '../wire/gen/kv.g.ts'
+import { type Event, EventType, type KeyValue } from '../wire/gen/kv.g.ts'
 import type { LeaderKey, LeaderResponse } from '../wire/gen/v3election.g.ts'
 import { methods } from '../wire/methods.ts'
 import { type Core, headerOf } from './core.ts'
 import { InnerClient } from './inner-client.ts'
-import { contains, intervalOf, type KeyInterval } from './key-interval.ts'
+import { intervalOf, type KeyInterval } from './key-interval.ts'
 import { type CallContext, type Outlet, type Service, serverStream, unary } from './service.ts'
 import { StatusError } from './status-error.ts'
 import { Code } from './statuses.ts'
-import type { Revision } from './store.ts'
 
 /** Go's election, run inside the server: it stands in one line with clients that campaign by themselves. */
 export function electionService(core: Core): Service {
@@ -81,7 +80,7 @@ export function electionService(core: Core): Service {
  */
 type Observed =
   | { readonly kind: 'vacant' }
-  | { readonly kind: 'led'; readonly name: string }
+  | { readonly kind: 'led'; readonly key: Uint8Array }
   | { readonly kind: 'over' }
 
 /** One stream of leaders. That nobody leads is never told, as etcd never does. */
@@ -92,6 +91,8 @@ class Observation {
   readonly #out: Outlet<Init<LeaderResponse>>
   readonly #context: CallContext
   #state: Observed = { kind: 'vacant' }
+  /** What was read tells all up to here. */
+  #seen = 0n
 
   constructor(core: Core, prefix: Uint8Array, out: Outlet<Init<LeaderResponse>>, context: CallContext) {
     this.#core = core
@@ -102,20 +103,25 @@ class Observation {
   }
 
   begin(): void {
-    const stop = this.#core.store.onCommit(commit => this.#follow(commit))
+    this.#look()
+    const { store } = this.#core
+    const stop = this.#context.member.watches.follow(
+      { interval: this.#interval, from: store.revision + 1n, filters: [] },
+      (events, revision) => this.#follow(events, revision),
+    )
     this.#context.onCancel(() => {
       this.#state = { kind: 'over' }
       stop()
     })
-    this.#look()
   }
 
   /** Reads who leads now. */
   #look(): void {
     try {
       const kv = new InnerClient(this.#core, this.#context).first(this.#prefix)
+      this.#seen = this.#core.store.revision
       if (kv === undefined) this.#state = { kind: 'vacant' }
-      else this.#tell(kv, this.#core.store.revision)
+      else this.#tell(kv, this.#seen)
     } catch {
       // Whatever is wrong, etcd ends the stream in order and does not say.
       this.#state = { kind: 'over' }
@@ -123,18 +129,19 @@ class Observation {
     }
   }
 
-  #follow({ revision, changes }: Revision): void {
+  #follow(events: readonly Event[], revision: bigint): void {
+    if (revision <= this.#seen) return
     switch (this.#state.kind) {
       case 'vacant': {
-        const first = changes.find(({ type, name }) => type === 'put' && contains(this.#interval, name))
-        if (first !== undefined) this.#tell(first.kv, revision)
+        const first = events.find(({ type }) => type === EventType.put)
+        if (first !== undefined) this.#tell(first.kv!, revision)
         return
       }
       case 'led': {
-        const led = this.#state.name
-        const change = changes.find(({ name }) => name === led)
-        if (change === undefined) return
-        if (change.type === 'put') this.#tell(change.kv, revision)
+        const { key } = this.#state
+        const event = events.find(({ kv }) => equalBytes(kv!.key, key))
+        if (event === undefined) return
+        if (event.type === EventType.put) this.#tell(event.kv!, revision)
         else this.#look()
         return
       }
@@ -144,7 +151,7 @@ class Observation {
   }
 
   #tell(kv: KeyValue, revision: bigint): void {
-    this.#state = { kind: 'led', name: mapKey(kv.key) }
+    this.#state = { kind: 'led', key: kv.key }
     this.#out.send({ header: headerOf(this.#core, this.#context.member, revision), kv })
   }
 }

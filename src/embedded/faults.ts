@@ -3,6 +3,7 @@ import type { Core } from './core.ts'
 import type { Aftermath, FaultEffect, FaultRules, FaultTarget } from './fault-rules.ts'
 import type { Front } from './front.ts'
 import type { Member } from './member.ts'
+import { Overlap } from './overlap.ts'
 
 export interface DropOptions extends FaultTarget {
   /** Default: `disconnect`. */
@@ -16,7 +17,8 @@ export interface DelayOptions extends FaultTarget {
 
 /**
  * What can go wrong with a cluster, at will. Members are named by their index; without one, all of them are
- * meant. What lasts is lifted by calling what it returns, or all at once by `heal`.
+ * meant. What lasts is lifted by calling what it returns, or all at once by `heal`. Faults of one kind may
+ * overlap: a member is free of it when the last of them is lifted, and of several lags the latest counts.
  */
 export interface Faults {
   /** Stands still: keeps its connections, looks at nothing, answers nothing but the pings of HTTP/2. While all do, time goes on but no lease ends. */
@@ -56,21 +58,25 @@ export class EmbeddedFaults implements Faults {
   readonly #parts: FaultParts
   /** What lasts, each with how to lift it. */
   readonly #lasting = new Set<() => void>()
+  readonly #paused = new Overlap<Front>()
+  readonly #leaderless = new Overlap<Front>()
+  /** Of each member, the latest last. */
+  readonly #lags = new Map<Member, { readonly ms: number }[]>()
+  #leasesHeld = false
 
   constructor(parts: FaultParts) {
     this.#parts = parts
   }
 
   pause(member?: number): () => void {
-    const { core, fronts } = this.#parts
     const chosen = this.#fronts(member)
-    for (const front of chosen) front.pause()
-    const all = chosen.length === fronts.length
-    if (all) core.lessor.hold()
+    for (const front of this.#paused.add(chosen)) front.pause()
+    this.#weighLeases()
     return this.#lasts(() => {
+      const free = this.#paused.remove(chosen)
       // Leases that ran out meanwhile end before anything that waited is looked at, a renewal least of all.
-      if (all) core.lessor.release()
-      for (const front of chosen) front.resume()
+      this.#weighLeases()
+      for (const front of free) front.resume()
     })
   }
 
@@ -104,25 +110,34 @@ export class EmbeddedFaults implements Faults {
 
   loseLeader(member?: number): () => void {
     const { core, fronts } = this.#parts
-    const chosen = this.#fronts(member).map(front => front.member)
-    for (const one of chosen) one.loseLeader()
-    const all = chosen.length === fronts.length
-    if (all) core.lessor.hold()
+    const chosen = this.#fronts(member)
+    for (const front of this.#leaderless.add(chosen)) front.member.loseLeader()
+    this.#weighLeases()
     return this.#lasts(() => {
-      // Who leads next does not know how long leases had left.
-      if (all) {
+      const elects = this.#leaderless.size === fronts.length
+      const free = this.#leaderless.remove(chosen)
+      if (elects && free.length > 0) {
+        core.members.lead(core.members.leader)
+        // Who leads next does not know how long leases had left.
         core.lessor.renewAll()
-        core.lessor.release()
       }
-      for (const one of chosen) one.findLeader()
+      this.#weighLeases()
+      for (const front of free) front.member.findLeader()
     })
   }
 
   lag(member: number, ms: number): () => void {
     const one = this.#member(member)
     if (ms !== Infinity) checkInteger(ms, 'ms', { min: 0 })
+    const lag = { ms }
+    const lags = this.#lags.get(one) ?? []
+    this.#lags.set(one, lags)
+    lags.push(lag)
     one.lag(ms)
-    return this.#lasts(() => one.lag(0))
+    return this.#lasts(() => {
+      lags.splice(lags.indexOf(lag), 1)
+      one.lag(lags.at(-1)?.ms ?? 0)
+    })
   }
 
   expireLease(id: bigint): void {
@@ -140,6 +155,16 @@ export class EmbeddedFaults implements Faults {
 
   heal(): void {
     for (const lift of [...this.#lasting]) lift()
+  }
+
+  /** Where no member works, no lease ends. */
+  #weighLeases(): void {
+    const { core, fronts } = this.#parts
+    const held = fronts.every(front => this.#paused.has(front) || this.#leaderless.has(front))
+    if (held === this.#leasesHeld) return
+    this.#leasesHeld = held
+    if (held) core.lessor.hold()
+    else core.lessor.release()
   }
 
   #rule(target: FaultTarget, effect: FaultEffect): () => void {

@@ -1,5 +1,6 @@
-import type { Runtime } from '../support/runtime.ts'
+import type { Runtime, Timer } from '../support/runtime.ts'
 import type { CallMetadata } from '../support/transport.ts'
+import { methods } from '../wire/methods.ts'
 import { DelayLine } from './delay-line.ts'
 import type { Aftermath, CallFaults, FaultRules } from './fault-rules.ts'
 import type { Member } from './member.ts'
@@ -10,6 +11,12 @@ import { Code, refuse } from './statuses.ts'
 
 /** What gRPC itself may add to a request, as etcd allows it. */
 const OVERHEAD_BYTES = 512 * 1024
+
+/**
+ * How much of a watch may wait for a slow reader. etcd leaves such a watch behind, and serves it from its history
+ * later; here the stream ends behind what waits, and the client asks for the rest of the history itself.
+ */
+const BACKLOG_BYTES = 64 * 1024 * 1024
 
 /** How a call is answered, once. */
 export type Reply =
@@ -24,6 +31,12 @@ export interface Connection {
   destroy(): void
 }
 
+/** A stream as the carrier of its bytes empties it. */
+export interface Carrier extends Outlet<Uint8Array> {
+  /** What was sent and has not been taken yet. Left out: nothing ever waits. */
+  readonly backlogBytes?: number
+}
+
 /** A stream as the carrier of its bytes feeds it. */
 export interface StreamCall extends Inlet<Uint8Array> {
   cancel(): void
@@ -34,6 +47,8 @@ export interface FrontParts {
   readonly settings: Settings
   readonly routes: ReadonlyMap<string, Route>
   readonly rules: FaultRules
+  /** How long a member without a leader keeps the streams that asked for one. Default: 0. */
+  readonly leaderNoticeMs?: number
 }
 
 /**
@@ -48,16 +63,14 @@ export class Front {
   readonly #connections = new Set<Connection>()
   /** What arrived or should have left while the member stood still. */
   #stopped: (() => void)[] | undefined
+  #noticing: Timer | undefined
   #closed = false
 
   constructor(member: Member, index: number, parts: FrontParts) {
     this.member = member
     this.#index = index
     this.#parts = parts
-    // A member without a leader keeps no stream that asked for one.
-    member.onLeaderLost(() => {
-      for (const call of [...this.#calls]) if (call.isStream && call.wantsLeader) call.end(refuse.noLeader())
-    })
+    member.onLeaderLost(() => this.#noticeLeaderLost())
   }
 
   get isClosed(): boolean {
@@ -78,7 +91,7 @@ export class Front {
     return call
   }
 
-  open(path: string, metadata: CallMetadata, out: Outlet<Uint8Array>): StreamCall {
+  open(path: string, metadata: CallMetadata, out: Carrier): StreamCall {
     const call = this.#begin(path, metadata, 0, 'stream', error => out.end(error))
     let inlet: Inlet<Uint8Array> | undefined
     this.#arrive(call, () => {
@@ -114,9 +127,9 @@ export class Front {
   }
 
   resume(): void {
-    const stopped = this.#stopped ?? []
+    // What the first of them lead to comes after the last of them: a watch is told in order.
+    for (const action of this.#stopped ?? []) if (!this.#closed) action()
     this.#stopped = undefined
-    for (const action of stopped) this.#pass(action)
   }
 
   goAway(): void {
@@ -136,8 +149,24 @@ export class Front {
   close(): void {
     this.#closed = true
     this.#stopped = undefined
+    this.#noticing?.cancel()
     for (const call of [...this.#calls]) call.end(refuse.stopped())
     this.disconnect()
+  }
+
+  /** A member without a leader keeps no stream that asked for one, unless it finds one in time. */
+  #noticeLeaderLost(): void {
+    const { runtime, leaderNoticeMs = 0 } = this.#parts
+    this.#noticing?.cancel()
+    if (leaderNoticeMs === 0) return this.#endLeaderless()
+    this.#noticing = runtime.setTimer(leaderNoticeMs, () => {
+      this.#noticing = undefined
+      if (!this.member.hasLeader) this.#endLeaderless()
+    })
+  }
+
+  #endLeaderless(): void {
+    for (const call of [...this.#calls]) if (call.isStream && call.wantsLeader) call.end(refuse.noLeader())
   }
 
   #begin(
@@ -175,10 +204,15 @@ export class Front {
     }
   }
 
-  #openRoute(call: Call, path: string, out: Outlet<Uint8Array>): Inlet<Uint8Array> | undefined {
+  #openRoute(call: Call, path: string, out: Carrier): Inlet<Uint8Array> | undefined {
     try {
       return this.#routeFor(call, path, 'stream').open(call, {
-        send: message => this.#leave(call, () => out.send(message)),
+        send: message =>
+          this.#leave(call, () => {
+            const { backlogBytes = 0 } = out
+            if (backlogBytes < BACKLOG_BYTES || path !== methods.watch.path) out.send(message)
+            else call.end(brokenConnection())
+          }),
         end: error =>
           this.#leave(call, () => {
             call.cancel()

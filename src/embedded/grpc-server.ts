@@ -7,16 +7,19 @@ import {
   type sendUnaryData,
 } from '@grpc/grpc-js'
 import type { Front } from './front.ts'
+import type { CheckedTls } from './server-tls.ts'
 import type { Route } from './service.ts'
 import type { StatusError } from './status-error.ts'
+import { TlsGate } from './tls-gate.ts'
 
-/** How long calls may go on after their connection was told to take no new ones. */
-const GOAWAY_GRACE_MS = 600_000
+/** After a GOAWAY calls may go on without end. When this is over grpc-js breaks newer connections, too. */
+const GOAWAY_GRACE_MS = 2 ** 31 - 1
 
 export interface GrpcFrontOptions {
   readonly host: string
   /** 0: any that is free. */
   readonly port: number
+  readonly tls: CheckedTls | undefined
   readonly routes: Iterable<Route>
 }
 
@@ -28,14 +31,17 @@ export class GrpcFront {
     'grpc.max_send_message_length': -1,
     'grpc.enable_channelz': 0,
   })
+  /** TLS is spoken before gRPC begins. */
   readonly #injector = this.#server.createConnectionInjector(ServerCredentials.createInsecure())
+  readonly #gate: TlsGate | undefined
   readonly #listener: NetServer
   readonly #sockets = new Set<Socket>()
   readonly #front: Front
 
   /** Rejects when the address cannot be had. */
-  static async listen(front: Front, { host, port, routes }: GrpcFrontOptions): Promise<GrpcFront> {
-    const grpc = new GrpcFront(front, routes)
+  static async listen(front: Front, options: GrpcFrontOptions): Promise<GrpcFront> {
+    const { host, port } = options
+    const grpc = new GrpcFront(front, options)
     await new Promise<void>((resolve, reject) => {
       grpc.#listener.once('error', reject)
       grpc.#listener.listen({ host, port }, () => {
@@ -46,8 +52,9 @@ export class GrpcFront {
     return grpc
   }
 
-  private constructor(front: Front, routes: Iterable<Route>) {
+  private constructor(front: Front, { routes, tls }: GrpcFrontOptions) {
     this.#front = front
+    this.#gate = tls === undefined ? undefined : new TlsGate(tls)
     for (const route of routes) this.#register(route)
     this.#listener = createServer({ noDelay: true }, socket => this.#accept(socket))
     front.attach({ goAway: () => this.#injector.drain(GOAWAY_GRACE_MS), destroy: () => this.#breakSockets() })
@@ -70,7 +77,12 @@ export class GrpcFront {
   #accept(socket: Socket): void {
     this.#sockets.add(socket)
     socket.on('close', () => this.#sockets.delete(socket))
-    this.#front.accept(() => this.#injector.injectConnection(socket))
+    // Until it is handed on, and that may take as long as the member stands still, nobody else listens.
+    socket.on('error', ignore)
+    this.#front.accept(() => {
+      if (this.#gate === undefined) this.#injector.injectConnection(socket)
+      else this.#gate.accept(socket, secured => this.#injector.injectConnection(secured))
+    })
   }
 
   #breakSockets(): void {
@@ -98,8 +110,17 @@ export class GrpcFront {
 
   #stream(path: string) {
     return (call: ServerDuplexStream<Buffer, Uint8Array>): void => {
+      let backlogBytes = 0
       const ours = this.#front.open(path, headersOf(call), {
-        send: message => void call.write(message),
+        get backlogBytes() {
+          return backlogBytes
+        },
+        send: message => {
+          backlogBytes += message.length
+          call.write(message, () => {
+            backlogBytes -= message.length
+          })
+        },
         end: error => {
           if (error === undefined) call.end()
           else call.emit('error', statusOf(error))

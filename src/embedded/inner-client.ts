@@ -5,6 +5,7 @@ import {
   CompareResult,
   CompareTarget,
   DeleteRangeRequest,
+  FilterType,
   RangeRequest,
   type RequestOp,
   SortOrder,
@@ -12,6 +13,7 @@ import {
   TxnRequest,
 } from '../wire/gen/rpc.g.ts'
 import type { Core } from './core.ts'
+import { intervalOf } from './key-interval.ts'
 import { answerRange } from './range.ts'
 import type { CallContext } from './service.ts'
 import { StatusError } from './status-error.ts'
@@ -27,6 +29,8 @@ export interface GuardedAnswer {
 /** The lease a lock or an election gets when it brings none: a minute, and nobody renews it. */
 const LEASE_TTL = 60n
 const LEASE_BYTES = 64
+
+const NO_END: Uint8Array = new Uint8Array()
 
 /**
  * A client inside the server: it acts with the permissions of whoever called, and what is refused to it
@@ -51,6 +55,12 @@ export class InnerClient {
     })
   }
 
+  /** Refuses who may not read every key with the prefix. */
+  checkReadable(prefix: Uint8Array): void {
+    const request = complete(RangeRequest, { key: prefix, rangeEnd: prefixEnd(prefix) })
+    this.#asUnknown(() => this.#core.access.range(this.#context, request))
+  }
+
   /** The oldest key with the prefix; with a bound the youngest of those created before it. */
   first(prefix: Uint8Array, createdBefore?: bigint): KeyValue | undefined {
     const request = complete(RangeRequest, {
@@ -66,7 +76,7 @@ export class InnerClient {
       this.#core.access.range(this.#context, request)
       // A bound below every revision would be no bound at all.
       if (createdBefore !== undefined && createdBefore <= 1n) return undefined
-      return answerRange(this.#core.store, request, 0n).kvs?.[0] as KeyValue | undefined
+      return answerRange(this.#core.store, request).kvs?.[0] as KeyValue | undefined
     })
   }
 
@@ -123,17 +133,22 @@ export class InnerClient {
     for (;;) {
       const ahead = this.first(prefix, createRevision)
       if (ahead === undefined) return
-      await this.#deletion(mapKey(ahead.key))
+      await this.#deletion(ahead.key)
     }
   }
 
-  #deletion(name: string): Promise<void> {
+  /** As a watch of the member, so that a line of thousands costs a write elsewhere nothing. */
+  #deletion(key: Uint8Array): Promise<void> {
+    const { store } = this.#core
+    const { watches } = this.#context.member
     return new Promise((resolve, reject) => {
-      const stop = this.#core.store.onCommit(({ changes }) => {
-        if (!changes.some(change => change.type === 'delete' && change.name === name)) return
-        stop()
-        resolve()
-      })
+      const stop = watches.follow(
+        { interval: intervalOf(key, NO_END), from: store.revision + 1n, filters: [FilterType.noPut] },
+        () => {
+          stop()
+          resolve()
+        },
+      )
       this.#context.onCancel(() => {
         stop()
         reject(new StatusError(Code.cancelled, 'context canceled'))

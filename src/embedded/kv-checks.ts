@@ -10,11 +10,14 @@ import {
 } from '../wire/gen/rpc.g.ts'
 import { refuse } from './statuses.ts'
 
+const SORT_ORDERS: ReadonlySet<number> = new Set(Object.values(SortOrder))
+const SORT_TARGETS: ReadonlySet<number> = new Set(Object.values(SortTarget))
+
 /** What is wrong with a request whatever is stored: refused before anything else is looked at. */
 
 export function checkRange({ key, sortOrder, sortTarget }: RangeRequest): void {
   if (key.length === 0) throw refuse.emptyKey()
-  if (!isOneOf(SortOrder, sortOrder) || !isOneOf(SortTarget, sortTarget)) throw refuse.invalidSortOption()
+  if (!SORT_ORDERS.has(sortOrder) || !SORT_TARGETS.has(sortTarget)) throw refuse.invalidSortOption()
 }
 
 export function checkPut({ key, value, lease, ignoreValue, ignoreLease }: PutRequest): void {
@@ -29,8 +32,7 @@ export function checkDeleteRange({ key }: DeleteRangeRequest): void {
 
 export function checkTxn(request: TxnRequest, maxOps: number): void {
   checkOps(request, maxOps)
-  touched(request.success)
-  touched(request.failure)
+  for (const ops of [request.success, request.failure]) if (canClash(ops)) touched(ops)
 }
 
 /** A level may have as many operations as the levels around it left over. */
@@ -57,6 +59,16 @@ function checkOps({ compare, success, failure }: TxnRequest, maxOps: number): vo
         throw refuse.keyNotFound()
     }
   }
+}
+
+/** A write alone, as in most branches there are, clashes with nothing. */
+function canClash(ops: readonly RequestOp[]): boolean {
+  let writes = 0
+  for (const { request } of ops) {
+    if (request?.kind === 'txn') return true
+    if (request?.kind !== 'range') writes += 1
+  }
+  return writes > 1
 }
 
 /** What one branch of a transaction would put and delete. */
@@ -109,8 +121,4 @@ function doomed({ key, rangeEnd }: DeleteRangeRequest): Interval {
 
 function covers({ start, end }: Interval, name: string): boolean {
   return name >= start && name < end
-}
-
-function isOneOf(values: Readonly<Record<string, number>>, value: number): boolean {
-  return Object.values(values).includes(value)
 }

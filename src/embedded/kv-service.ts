@@ -2,7 +2,8 @@ import type { TxnRequest } from '../wire/gen/rpc.g.ts'
 import { methods } from '../wire/methods.ts'
 import { type Core, headerOf } from './core.ts'
 import { checkDeleteRange, checkPut, checkRange, checkTxn } from './kv-checks.ts'
-import { answerRange } from './range.ts'
+import type { Member } from './member.ts'
+import { answerRange, PRESENT, type Sight } from './range.ts'
 import { type CallContext, type Service, unary } from './service.ts'
 import { refuse } from './statuses.ts'
 import { applyDeleteRange, applyPut, applyTxn, checkPutNow, isReadOnly, isSerializable } from './txn.ts'
@@ -25,11 +26,7 @@ export function kvService(core: Core): Service {
         checkRange(request)
         access.range(context, request)
         const { member } = context
-        // A member that lags answers from what it has; what it has not is the future to it.
-        if (request.serializable && request.revision > member.revision) throw refuse.futureRevision()
-        const isBehind = request.serializable && request.revision <= 0n && member.revision < store.revision
-        const at = isBehind ? newest(member.revision, store.compactRevision) : request.revision
-        return { header: headerOf(core, member), ...answerRange(store, request, at) }
+        return { header: headerOf(core, member), ...answerRange(store, request, sightOf(core, member)) }
       },
       ({ serializable }) => (serializable ? 'nothing' : 'read'),
     ),
@@ -69,10 +66,16 @@ export function kvService(core: Core): Service {
         const bytes = putBytes(request)
         if (bytes > 0) space.admit(bytes, context.member.id)
         checkTxn(request, settings.maxTxnOps)
-        if (!isReadOnly(request)) checkSize(context)
+        const readOnly = isReadOnly(request)
+        if (!readOnly) checkSize(context)
         access.txn(context, request)
+        const { member } = context
+        if (readOnly) {
+          const { response } = applyTxn(core, request, sightOf(core, member))
+          return { header: headerOf(core, member), ...response }
+        }
         const { revision, response } = applyTxn(core, request)
-        return { header: headerOf(core, context.member, revision), ...response }
+        return { header: headerOf(core, member, revision), ...response }
       },
       request => (isReadOnly(request) ? (isSerializable(request) ? 'nothing' : 'read') : 'write'),
     ),
@@ -88,8 +91,11 @@ export function kvService(core: Core): Service {
   ]
 }
 
-function newest(a: bigint, b: bigint): bigint {
-  return a > b ? a : b
+/** A member answers from what it has applied, and what it has not is the future to it. */
+function sightOf({ store }: Pick<Core, 'store'>, { revision }: Member): Sight {
+  if (revision === store.revision) return PRESENT
+  // Members share what was compacted: what is older than that cannot be told any more, even by one that lags.
+  return { now: revision < store.compactRevision ? store.compactRevision : revision, last: revision }
 }
 
 /** What the heavier branch would store. */

@@ -17,7 +17,7 @@ export function leaseService(core: Core): Service {
         space.admit(LEASE_BYTES, context.member.id)
         access.lease(context)
         const lease = lessor.grant(ttl, id)
-        return { header: headerOf(core, context.member), id: lease.id, ttl: lease.grantedTtl }
+        return { header: headerOf(core, context.member, store.revision), id: lease.id, ttl: lease.grantedTtl }
       },
       'write',
     ),
@@ -26,7 +26,7 @@ export function leaseService(core: Core): Service {
       ({ id }, context) => {
         access.leaseRevoke(context, store.keysOfLease(id))
         lessor.revoke(id)
-        return { header: headerOf(core, context.member) }
+        return { header: headerOf(core, context.member, store.revision) }
       },
       'write',
     ),

@@ -71,7 +71,8 @@ export class Lessor {
     if (lease === undefined) return undefined
     // It is over, only nobody has looked yet.
     if (lease.deadline.atMs <= this.#parts.runtime.now() && this.#holds === 0) {
-      this.#end([id])
+      this.#end(id)
+      this.#schedule()
       return undefined
     }
     this.#deadlines.move(lease.deadline, this.#deadlineAfter(lease.ttl))
@@ -82,7 +83,8 @@ export class Lessor {
   /** Deletes its keys, in one revision. */
   revoke(id: bigint): void {
     if (!this.#leases.has(id)) throw refuse.leaseNotFound()
-    this.#end([id])
+    this.#end(id)
+    this.#schedule()
   }
 
   /** As if its time were over. */
@@ -140,18 +142,16 @@ export class Lessor {
     return this.#standing(lease)
   }
 
-  #end(ids: readonly bigint[]): void {
+  /** All its keys in one revision. */
+  #end(id: bigint): void {
     const { store } = this.#parts
+    const lease = this.#leases.get(id)
+    if (lease === undefined) return
+    this.#leases.delete(id)
+    this.#deadlines.remove(lease.deadline)
     const write = store.begin()
-    for (const id of ids) {
-      const lease = this.#leases.get(id)
-      if (lease === undefined) continue
-      this.#leases.delete(id)
-      this.#deadlines.remove(lease.deadline)
-      for (const key of store.keysOfLease(id)) write.delete(intervalOf(key, NO_END))
-    }
+    for (const key of store.keysOfLease(id)) write.delete(intervalOf(key, NO_END))
     write.commit()
-    this.#schedule()
   }
 
   #endExpired(): void {
@@ -159,7 +159,7 @@ export class Lessor {
     // Each lease is a revocation of its own, hence a revision of its own.
     for (let first = this.#deadlines.first; first !== undefined; first = this.#deadlines.first) {
       if (first.atMs > runtime.now()) break
-      this.#end([first.value])
+      this.#end(first.value)
     }
     this.#schedule()
   }

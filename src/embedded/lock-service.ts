@@ -17,7 +17,10 @@ export function lockService(core: Core): Service {
       async (request, context) => {
         const client = new InnerClient(core, context)
         const prefix = concat(request.name, toBytes('/'))
-        const { own, revision } = client.join(prefix, client.lease(request.lease), NO_VALUE)
+        const lease = client.lease(request.lease)
+        // Go's mutex reads the line in the transaction that joins it: who may not read it does not join it either.
+        client.checkReadable(prefix)
+        const { own, revision } = client.join(prefix, lease, NO_VALUE)
         const isFirst = client.first(prefix)?.createRevision === own.createRevision
         if (isFirst) return { header: headerOf(core, context.member, revision), key: own.key }
         try {

@@ -35,7 +35,8 @@ export class Member {
   #revision: bigint
   #hasLeader = true
   #lagMs = 0
-  readonly #behind: Revision[] = []
+  /** What it has not applied yet, with the instant of each commit. */
+  readonly #behind: { readonly commit: Revision; readonly committedAtMs: number }[] = []
   #catchingUp: Timer | undefined
   readonly #waiting = new Set<{ readonly ready: () => boolean; readonly found: Deferred<void> }>()
   readonly #leaderLost = new Set<() => void>()
@@ -81,8 +82,8 @@ export class Member {
   /** A revision was committed. */
   apply(commit: Revision): void {
     if (this.#lagMs === 0 && this.#behind.length === 0) return this.#advance(commit)
-    this.#behind.push(commit)
-    this.#scheduleCatchUp()
+    this.#behind.push({ commit, committedAtMs: this.#parts.runtime.now() })
+    this.#catchUp()
   }
 
   loseLeader(): void {
@@ -100,8 +101,7 @@ export class Member {
     this.#lagMs = ms
     this.#catchingUp?.cancel()
     this.#catchingUp = undefined
-    if (ms > 0) return this.#scheduleCatchUp()
-    for (const commit of this.#behind.splice(0)) this.#advance(commit)
+    this.#catchUp()
   }
 
   close(): void {
@@ -117,14 +117,23 @@ export class Member {
     this.#wake()
   }
 
-  #scheduleCatchUp(): void {
-    if (this.#catchingUp !== undefined || this.#behind.length === 0 || this.#lagMs === Infinity) return
-    const next = this.#behind.length
-    this.#catchingUp = this.#parts.runtime.setTimer(this.#lagMs, () => {
-      this.#catchingUp = undefined
-      for (const commit of this.#behind.splice(0, next)) this.#advance(commit)
-      this.#scheduleCatchUp()
-    })
+  /** Applies what is due. */
+  #catchUp(): void {
+    if (this.#catchingUp !== undefined) return
+    const { runtime } = this.#parts
+    for (let next = this.#behind[0]; next !== undefined; next = this.#behind[0]) {
+      const waitMs = next.committedAtMs + this.#lagMs - runtime.now()
+      if (waitMs === Infinity) return
+      if (waitMs > 0) {
+        this.#catchingUp = runtime.setTimer(waitMs, () => {
+          this.#catchingUp = undefined
+          this.#catchUp()
+        })
+        return
+      }
+      this.#behind.shift()
+      this.#advance(next.commit)
+    }
   }
 
   async #applied(caller: Caller): Promise<void> {

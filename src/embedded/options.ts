@@ -1,5 +1,6 @@
 import { checkInteger, checkOptions } from '../support/options.ts'
 import type { Runtime } from '../support/runtime.ts'
+import { type CheckedTls, checkServerTls, type ServerTls } from './server-tls.ts'
 import { defaultSettings, type Settings } from './settings.ts'
 import { decodeSnapshot, type Snapshot } from './snapshot.ts'
 
@@ -8,6 +9,8 @@ export interface EmbeddedOptions {
   readonly port?: number | false | undefined
   /** Default: 127.0.0.1, which nobody else can reach. */
   readonly host?: string | undefined
+  /** Serve TLS, and nothing else, with this material. Default: no TLS. */
+  readonly tls?: ServerTls | undefined
   /** How many members share the keys, each with an endpoint of its own. Default: 1. */
   readonly members?: number | undefined
   /** Clocks, timers and chance. Default: Node's. */
@@ -32,16 +35,23 @@ export interface EmbeddedOptions {
   readonly authTokenTtl?: number | undefined
   /** How long a call that needs a leader waits for one, in milliseconds. Default: 7000, as a real server. */
   readonly requestTimeoutMs?: number | undefined
+  /** How long streams that asked for a leader outlive it, in milliseconds; 0 ends them with it. Default: 3000, as a real server. */
+  readonly leaderNoticeMs?: number | undefined
 }
 
 export interface CheckedOptions {
   readonly port: number | false
   readonly host: string
+  readonly tls: CheckedTls | undefined
   readonly members: number
   readonly runtime: Runtime | undefined
   readonly snapshot: Snapshot | undefined
+  readonly leaderNoticeMs: number
   readonly settings: Settings
 }
+
+/** Three checks, an election timeout of a second apart, find no leader: then etcd ends these streams. */
+const LEADER_NOTICE_MS = 3000
 
 /** The smallest and largest value of each setting. */
 const BOUNDS = {
@@ -56,13 +66,16 @@ const BOUNDS = {
   requestTimeoutMs: { min: 1 },
 } as const
 
-const KNOWN = ['port', 'host', 'members', 'runtime', 'snapshot', ...Object.keys(BOUNDS)]
+const OTHERS = ['port', 'host', 'tls', 'members', 'runtime', 'snapshot', 'leaderNoticeMs'] as const
+
+const KNOWN = [...OTHERS, ...Object.keys(BOUNDS)]
 
 const MOST_MEMBERS = 9
 
-export function checkEmbedded(options: EmbeddedOptions): CheckedOptions {
-  checkOptions(options, KNOWN, 'startEtcd')
-  const { port = 0, host = '127.0.0.1', members = 1, runtime, snapshot } = options
+export function checkEmbedded(given: EmbeddedOptions): CheckedOptions {
+  const options = checkOptions(given, KNOWN, 'startEtcd')
+  const { port = 0, host = '127.0.0.1', tls, members = 1, runtime, snapshot } = options
+  const { leaderNoticeMs = LEADER_NOTICE_MS } = options
   checkInteger(members, 'members', { min: 1, max: MOST_MEMBERS })
   if (port !== false) checkInteger(port, 'port', { min: 0, max: 65535 })
   if (port !== false && port !== 0 && members > 1)
@@ -71,6 +84,9 @@ export function checkEmbedded(options: EmbeddedOptions): CheckedOptions {
     )
   if (typeof host !== 'string' || host === '')
     throw new TypeError('startEtcd: host is a string that is not empty')
+  if (tls !== undefined && port === false)
+    throw new TypeError('startEtcd: tls is for sockets, and port: false opens none')
+  checkInteger(leaderNoticeMs, 'leaderNoticeMs', { min: 0 })
   if (runtime !== undefined && typeof runtime?.setTimer !== 'function')
     throw new TypeError('startEtcd: runtime is a Runtime')
   if (snapshot !== undefined && !(snapshot instanceof Uint8Array))
@@ -83,9 +99,11 @@ export function checkEmbedded(options: EmbeddedOptions): CheckedOptions {
   return {
     port,
     host,
+    tls: tls === undefined ? undefined : checkServerTls(tls),
     members,
     runtime,
     snapshot: snapshot === undefined ? undefined : decodeSnapshot(snapshot),
+    leaderNoticeMs,
     settings: settings as unknown as Settings,
   }
 }

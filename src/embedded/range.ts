@@ -3,7 +3,18 @@ import type { Init } from '../wire/codec.ts'
 import type { KeyValue } from '../wire/gen/kv.g.ts'
 import { type RangeRequest, type RangeResponse, SortOrder, SortTarget } from '../wire/gen/rpc.g.ts'
 import { intervalOf } from './key-interval.ts'
+import { refuse } from './statuses.ts'
 import type { Store } from './store.ts'
+
+/** How far whoever reads can see. */
+export interface Sight {
+  /** The revision that is the present to it; 0 for that of the store. */
+  readonly now: bigint
+  /** The last revision it knows of; undefined for that of the store. */
+  readonly last: bigint | undefined
+}
+
+export const PRESENT: Sight = { now: 0n, last: undefined }
 
 /**
  * Answers a range, header left out. Filters and sorting see all keys of the range; without them only as many
@@ -12,12 +23,14 @@ import type { Store } from './store.ts'
 export function answerRange(
   store: Store,
   request: RangeRequest,
-  at: bigint = request.revision,
+  sight: Sight = PRESENT,
 ): Omit<Init<RangeResponse>, 'header'> {
+  const { revision } = request
+  if (sight.last !== undefined && revision > sight.last) throw refuse.futureRevision()
   const limit = Number(request.limit)
-  const all = request.sortOrder !== SortOrder.none || isFiltered(request)
+  const all = isSorted(request) || isFiltered(request)
   const { kvs, count } = store.range(intervalOf(request.key, request.rangeEnd), {
-    at,
+    at: revision > 0n ? revision : sight.now,
     // One more than asked for tells whether there are more.
     limit: all || limit <= 0 ? 0 : limit + 1,
     countOnly: request.countOnly,
@@ -31,6 +44,11 @@ export function answerRange(
     more,
     count: BigInt(count),
   }
+}
+
+/** Keys are in order of themselves. */
+function isSorted({ sortOrder, sortTarget }: RangeRequest): boolean {
+  return sortOrder === SortOrder.descend || (sortOrder === SortOrder.ascend && sortTarget !== SortTarget.key)
 }
 
 function isFiltered(request: RangeRequest): boolean {

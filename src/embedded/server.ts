@@ -4,13 +4,13 @@ import { assemble } from './assembly.ts'
 import { FaultRules } from './fault-rules.ts'
 import { EmbeddedFaults, type Faults } from './faults.ts'
 import { Front } from './front.ts'
-import { GrpcFront } from './grpc-server.ts'
+import { GrpcFront, type GrpcFrontOptions } from './grpc-server.ts'
 import { type CheckedOptions, checkEmbedded, type EmbeddedOptions } from './options.ts'
 import { directTransport } from './transport.ts'
 
 /** An etcd in this process. */
 export interface EmbeddedEtcd {
-  /** One for each member, as `connect` takes them. */
+  /** One for each member, as `connect` takes them: `host:port`, or `https://host:port` where TLS is served. */
   readonly endpoints: readonly string[]
   /** Reaches these endpoints without a socket. */
   readonly transport: Transport
@@ -43,31 +43,35 @@ class EmbeddedServer implements EmbeddedEtcd {
   readonly #fronts: readonly Front[]
   readonly #sockets: GrpcFront[] = []
   readonly #assembly: ReturnType<typeof assemble>
-  #endpoints: readonly string[] = []
+  /** Host and port of each member. */
+  readonly #addresses: string[] = []
+  readonly #scheme: 'http' | 'https'
   #closing: Promise<void> | undefined
 
-  constructor({ runtime = nodeRuntime(), settings, ...rest }: CheckedOptions) {
+  constructor({ runtime = nodeRuntime(), settings, leaderNoticeMs, tls, ...rest }: CheckedOptions) {
+    this.#scheme = tls === undefined ? 'http' : 'https'
     this.#assembly = assemble(runtime, settings, rest)
     const { core, routes } = this.#assembly
     const rules = new FaultRules()
     this.#fronts = core.members.list.map(
-      (member, index) => new Front(member, index, { runtime, settings, routes, rules }),
+      (member, index) => new Front(member, index, { runtime, settings, routes, rules, leaderNoticeMs }),
     )
-    this.transport = directTransport(runtime, address => this.#fronts[this.#endpoints.indexOf(address)])
+    this.transport = directTransport(runtime, address => this.#fronts[this.#addresses.indexOf(address)])
     this.faults = new EmbeddedFaults({ core, fronts: this.#fronts, rules })
   }
 
   get endpoints(): readonly string[] {
-    return this.#endpoints
+    const isPlain = this.#scheme === 'http'
+    return this.#addresses.map(address => (isPlain ? address : `https://${address}`))
   }
 
-  async listen({ host, port }: CheckedOptions): Promise<void> {
+  async listen({ host, port, tls }: CheckedOptions): Promise<void> {
     const routes = [...this.#assembly.routes.values()]
     for (const front of this.#fronts) {
       const address =
-        port === false ? `${front.member.name}:2379` : await this.#bind(front, host, port, routes)
-      this.#endpoints = [...this.#endpoints, address]
-      front.member.clientUrls = [`http://${address}`]
+        port === false ? `${front.member.name}:2379` : await this.#bind(front, { host, port, tls, routes })
+      this.#addresses.push(address)
+      front.member.clientUrls = [`${this.#scheme}://${address}`]
     }
   }
 
@@ -80,18 +84,15 @@ class EmbeddedServer implements EmbeddedEtcd {
     await this.close()
   }
 
-  async #bind(
-    front: Front,
-    host: string,
-    port: number,
-    routes: Parameters<typeof GrpcFront.listen>[1]['routes'],
-  ): Promise<string> {
+  async #bind(front: Front, options: GrpcFrontOptions): Promise<string> {
     try {
-      const socket = await GrpcFront.listen(front, { host, port, routes })
+      const socket = await GrpcFront.listen(front, options)
       this.#sockets.push(socket)
       return socket.address
     } catch (cause) {
-      throw new Error(`startEtcd: cannot listen on ${host}:${port}: ${reasonOf(cause)}`, { cause })
+      throw new Error(`startEtcd: cannot listen on ${options.host}:${options.port}: ${reasonOf(cause)}`, {
+        cause,
+      })
     }
   }
 

@@ -189,10 +189,15 @@ export class Store {
     this.#logStart = revision
   }
 
-  /** Every revision from this one on that is not compacted. */
-  *since(revision: bigint): Generator<Revision> {
-    const first = bigintMax(revision, this.#logStart)
-    for (let at = first; at <= this.#revision; at++) yield this.#log[Number(at - this.#logStart)]!
+  /** Every revision from this one on that is not compacted; those that change nothing in the interval may be left out. */
+  *since(revision: bigint, interval?: KeyInterval): Generator<Revision> {
+    const first = Math.max(0, Number(revision - this.#logStart))
+    // Whichever is less: to look at all that happened, or at all there is in the interval.
+    if (interval !== undefined && this.#ever.count(interval.start, interval.end) < this.#log.length - first) {
+      for (const index of this.#changesOf(interval, first)) yield this.#log[index]!
+    } else {
+      for (let index = first; index < this.#log.length; index++) yield this.#log[index]!
+    }
   }
 
   /** Tells all it knows. */
@@ -231,6 +236,22 @@ export class Store {
       return true
     })
     return { kvs, count }
+  }
+
+  /** Where in the log, from this place on, something of the interval changed. */
+  #changesOf({ start, end }: KeyInterval, first: number): number[] {
+    const places = new Set<number>()
+    // Of the compacted revision itself the deletions are known to the log alone.
+    if (first === 0 && this.#logStart <= this.#compactRevision && this.#log.length > 0) places.add(0)
+    this.#ever.visit(start, end, ({ versions }) => {
+      for (let index = versions.length - 1; index >= 0; index--) {
+        const place = Number(versions[index]!.modRevision - this.#logStart)
+        if (place < first) break
+        places.add(place)
+      }
+      return true
+    })
+    return [...places].sort((a, b) => a - b)
   }
 
   #apply(type: Change['type'], kv: KeyValue): Change {
@@ -334,10 +355,14 @@ function lastBefore(versions: readonly KeyValue[], revision: bigint): KeyValue |
 }
 
 function versionAt(versions: readonly KeyValue[], at: bigint): KeyValue | undefined {
-  // Readers of the past mostly mean the recent past.
-  for (let index = versions.length - 1; index >= 0; index--)
-    if (versions[index]!.modRevision <= at) return versions[index]
-  return undefined
+  let low = 0
+  let high = versions.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if (versions[middle]!.modRevision <= at) low = middle + 1
+    else high = middle
+  }
+  return versions[low - 1]
 }
 
 function sizeOf(kv: KeyValue): number {

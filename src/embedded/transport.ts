@@ -94,6 +94,9 @@ class DirectLink implements Link, Connection {
     }
     const opened = () => {
       const stream = this.#reached().open(path, metadata, {
+        get backlogBytes() {
+          return received.waitingBytes
+        },
         send: message => this.#later(() => received.push(message)),
         end: error =>
           this.#later(() =>
@@ -213,17 +216,25 @@ class DirectCall implements Cancellable {
 
 /** What a stream received: a reader that answers with a promise is brought the next message when it is kept. */
 class Received {
-  readonly #take: (message: Uint8Array) => unknown
+  readonly #take: (message: Uint8Array) => void | Promise<void>
   readonly #isOver: () => boolean
   #busy: { readonly waiting: (() => void)[] } | undefined
+  #waitingBytes = 0
 
-  constructor(take: (message: Uint8Array) => unknown, isOver: () => boolean) {
+  constructor(take: (message: Uint8Array) => void | Promise<void>, isOver: () => boolean) {
     this.#take = take
     this.#isOver = isOver
   }
 
+  /** What has arrived and is not being read yet. */
+  get waitingBytes(): number {
+    return this.#waitingBytes
+  }
+
   push(message: Uint8Array): void {
+    this.#waitingBytes += message.length
     this.afterAll(() => {
+      this.#waitingBytes -= message.length
       if (this.#isOver()) return
       const taken = this.#take(message)
       if (taken instanceof Promise) this.#wait(taken)
@@ -236,7 +247,7 @@ class Received {
     else this.#busy.waiting.push(action)
   }
 
-  #wait(taken: Promise<unknown>): void {
+  #wait(taken: Promise<void>): void {
     const busy = { waiting: [] as (() => void)[] }
     this.#busy = busy
     const resume = () => {

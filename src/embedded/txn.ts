@@ -16,7 +16,7 @@ import {
   type TxnResponse,
 } from '../wire/gen/rpc.g.ts'
 import { intervalOf } from './key-interval.ts'
-import { answerRange, compareNumbers } from './range.ts'
+import { answerRange, compareNumbers, PRESENT, type Sight } from './range.ts'
 import { refuse } from './statuses.ts'
 import type { Store, Write } from './store.ts'
 
@@ -41,18 +41,19 @@ type Step =
 /**
  * Applies a transaction, header left out. All compares, those of nested transactions too, see the state
  * before it; then everything on the path taken is checked; then it is applied in order, reads seeing what was
- * written before them. A refusal leaves no trace.
+ * written before them. A refusal leaves no trace. Only one that writes nothing may be seen as of an older revision.
  */
 export function applyTxn(
   parts: ApplyParts,
   request: TxnRequest,
+  sight: Sight = PRESENT,
 ): { readonly revision: bigint; readonly response: Omit<Init<TxnResponse>, 'header'> } {
   const { store } = parts
-  const plan = planOf(store, request)
-  for (const step of flat(plan)) if (step.kind === 'put') checkPutNow(parts, step.request)
-  for (const step of flat(plan)) if (step.kind === 'range') checkRangeNow(store, step.request)
+  const plan = planOf(store, request, sight)
+  checkPuts(parts, plan)
+  checkRanges(store, plan, sight)
   const write = store.begin()
-  const responses = run(store, write, plan)
+  const responses = run(store, write, plan, sight)
   const { revision } = write
   write.commit()
   return { revision, response: { succeeded: plan.succeeded, responses } }
@@ -92,42 +93,54 @@ export function applyDeleteRange(
   return { deleted: BigInt(deleted.length), prevKvs: prevKv ? deleted : [] }
 }
 
-function planOf(store: Store, { compare, success, failure }: TxnRequest): Plan {
-  const succeeded = compare.every(one => holds(store, one))
-  return { succeeded, steps: (succeeded ? success : failure).map(op => stepOf(store, op)) }
+function planOf(store: Store, { compare, success, failure }: TxnRequest, sight: Sight): Plan {
+  const succeeded = compare.every(one => holds(store, one, sight))
+  return { succeeded, steps: (succeeded ? success : failure).map(op => stepOf(store, op, sight)) }
 }
 
-function stepOf(store: Store, { request }: RequestOp): Step {
+function stepOf(store: Store, { request }: RequestOp, sight: Sight): Step {
   // Operations without a name were refused before.
   const op = request!
   return op.kind === 'txn'
-    ? { kind: 'txn', plan: planOf(store, op.value) }
+    ? { kind: 'txn', plan: planOf(store, op.value, sight) }
     : ({ kind: op.kind, request: op.value } as Step)
 }
 
-function* flat({ steps }: Plan): Generator<Exclude<Step, { kind: 'txn' }>> {
+function checkPuts(parts: ApplyParts, { steps }: Plan): void {
   for (const step of steps) {
-    if (step.kind === 'txn') yield* flat(step.plan)
-    else yield step
+    if (step.kind === 'put') checkPutNow(parts, step.request)
+    else if (step.kind === 'txn') checkPuts(parts, step.plan)
+  }
+}
+
+function checkRanges(store: Store, { steps }: Plan, sight: Sight): void {
+  for (const step of steps) {
+    if (step.kind === 'range') checkRangeNow(store, step.request, sight)
+    else if (step.kind === 'txn') checkRanges(store, step.plan, sight)
   }
 }
 
 /** Looser than a range by itself: revision -1 passes as long as nothing was compacted. */
-function checkRangeNow(store: Store, { revision }: RangeRequest): void {
+function checkRangeNow(store: Store, { revision }: RangeRequest, { last = store.revision }: Sight): void {
   if (revision === 0n) return
-  if (revision > store.revision) throw refuse.futureRevision()
+  if (revision > last) throw refuse.futureRevision()
   if (revision < store.compactRevision) throw refuse.compacted()
 }
 
-function run(store: Store, write: Write, { steps }: Plan): Init<ResponseOp>[] {
-  return steps.map(step => ({ response: runStep(store, write, step) }))
+function run(store: Store, write: Write, { steps }: Plan, sight: Sight): Init<ResponseOp>[] {
+  return steps.map(step => ({ response: runStep(store, write, step, sight) }))
 }
 
-function runStep(store: Store, write: Write, step: Step): NonNullable<Init<ResponseOp>['response']> {
+function runStep(
+  store: Store,
+  write: Write,
+  step: Step,
+  sight: Sight,
+): NonNullable<Init<ResponseOp>['response']> {
   switch (step.kind) {
     case 'range': {
-      const answer = answerRange(store, step.request)
-      return { kind: 'range', value: { header: { revision: write.revision }, ...answer } }
+      const answer = answerRange(store, step.request, sight)
+      return { kind: 'range', value: { header: { revision: sight.last ?? write.revision }, ...answer } }
     }
     case 'put': {
       const answer = applyPut(store, write, step.request)
@@ -139,7 +152,7 @@ function runStep(store: Store, write: Write, step: Step): NonNullable<Init<Respo
     }
     case 'txn': {
       // etcd leaves the header of a nested answer empty.
-      const responses = run(store, write, step.plan)
+      const responses = run(store, write, step.plan, sight)
       return { kind: 'txn', value: { header: {}, succeeded: step.plan.succeeded, responses } }
     }
   }
@@ -150,8 +163,8 @@ function isRange({ request }: RequestOp): boolean {
 }
 
 /** Every key of the range must satisfy it; where there is none, a key without revisions stands in. */
-function holds(store: Store, compare: Compare): boolean {
-  const { kvs } = store.range(intervalOf(compare.key, compare.rangeEnd))
+function holds(store: Store, compare: Compare, { now }: Sight): boolean {
+  const { kvs } = store.range(intervalOf(compare.key, compare.rangeEnd), { at: now })
   if (kvs.length > 0) return kvs.every(kv => satisfies(compare, kv))
   return compare.target !== CompareTarget.value && satisfies(compare, ABSENT)
 }

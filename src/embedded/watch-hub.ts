@@ -3,7 +3,7 @@ import type { Event } from '../wire/gen/kv.g.ts'
 import type { Settings } from './settings.ts'
 import type { Revision, Store } from './store.ts'
 import { WatchIndex } from './watch-index.ts'
-import type { Watcher } from './watcher.ts'
+import { type Deliver, Watcher, type WatcherParts } from './watcher.ts'
 
 /** How many revisions a watch that catches up is brought at once. */
 const CATCH_UP_REVISIONS = 1000
@@ -15,6 +15,8 @@ export interface WatchHubParts {
   /** Whose watches these are: they see what it has applied. */
   readonly member: { readonly revision: bigint }
 }
+
+export type Following = Pick<WatcherParts, 'interval' | 'from' | 'filters'>
 
 /**
  * The watches of one member. Those that have seen everything are told of each revision as it is applied;
@@ -39,6 +41,13 @@ export class WatchHub {
     else this.#scheduleTick()
   }
 
+  /** A watch from the present or the future for the server itself. Returns how to stop. */
+  follow(wanted: Following, deliver: Deliver): () => void {
+    const watcher = new Watcher({ id: 0n, prevKv: false, ...wanted, deliver })
+    this.#sync(watcher)
+    return () => this.remove(watcher)
+  }
+
   remove(watcher: Watcher): void {
     this.#unsynced.delete(watcher)
     if (this.#isSynced.delete(watcher)) this.#synced.remove(watcher)
@@ -51,17 +60,18 @@ export class WatchHub {
   /** The member has applied a revision. All a watch is told of it comes in one delivery. */
   publish({ revision, changes }: Revision): void {
     const { compactRevision } = this.#parts.store
-    const news = new Map<Watcher, Event[]>()
+    let news: Map<Watcher, Event[]> | undefined
     for (const change of changes) {
       this.#synced.visit(change.name, watcher => {
         const event = watcher.eventOf(change, compactRevision)
         if (event === undefined) return
-        const events = news.get(watcher)
-        if (events === undefined) news.set(watcher, [event])
-        else events.push(event)
+        const events = news?.get(watcher)
+        if (events !== undefined) return void events.push(event)
+        news ??= new Map()
+        news.set(watcher, [event])
       })
     }
-    for (const [watcher, events] of news) {
+    for (const [watcher, events] of news ?? []) {
       // A delivery before may have ended it.
       if (!this.#isSynced.has(watcher)) continue
       watcher.deliver(events, revision)
@@ -101,7 +111,7 @@ export class WatchHub {
     const upTo = member.revision
     let events: Event[] = []
     let revisions = 0
-    for (const revision of store.since(watcher.from)) {
+    for (const revision of store.since(watcher.from, watcher.interval)) {
       if (revision.revision > upTo) break
       const wanted = watcher.eventsOf(revision, store.compactRevision)
       if (wanted.length === 0) continue

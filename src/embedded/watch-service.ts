@@ -83,12 +83,14 @@ class WatchStream implements Inlet<WatchRequest> {
       return refused('mvcc: duplicate watch ID provided on the WatchStream')
     const id = watchId === 0n ? this.#freeId() : watchId
     const from = request.startRevision === 0n ? member.revision + 1n : request.startRevision
-    const watcher: Watcher = new Watcher(id, interval, request, from, (events, revision) => {
+    const deliver = (events: readonly Event[], revision: bigint) => {
       if (request.progressNotify) this.#progress.set(watcher, 'busy')
       const response = { header: headerOf(this.#core, member, revision), watchId: id, events }
       if (request.fragment) this.#sendInFragments(response)
       else this.#out.send(response)
-    })
+    }
+    const { prevKv, filters } = request
+    const watcher: Watcher = new Watcher({ id, interval, from, prevKv, filters, deliver })
     this.#watchers.set(id, watcher)
     this.#out.send({ header, watchId: id, created: true })
     if (request.progressNotify) this.#notifyProgress(watcher)

@@ -1,28 +1,31 @@
 import { type Event, EventType, type KeyValue } from '../wire/gen/kv.g.ts'
-import { FilterType, type WatchCreateRequest } from '../wire/gen/rpc.g.ts'
+import { FilterType } from '../wire/gen/rpc.g.ts'
 import { contains, type KeyInterval } from './key-interval.ts'
 import type { Change, Revision } from './store.ts'
 
 /** Takes what happened, and the revision up to which that is all. */
 export type Deliver = (events: readonly Event[], revision: bigint) => void
 
+export interface WatcherParts {
+  readonly id: bigint
+  readonly interval: KeyInterval
+  /** The first revision it wants to know of. */
+  readonly from: bigint
+  readonly prevKv: boolean
+  readonly filters: readonly FilterType[]
+  readonly deliver: Deliver
+}
+
 /** One watch of one stream. */
 export class Watcher {
   readonly id: bigint
   readonly interval: KeyInterval
   readonly deliver: Deliver
-  /** The first revision it wants to know of. */
   readonly from: bigint
   readonly #prevKv: boolean
   readonly #filters: readonly FilterType[]
 
-  constructor(
-    id: bigint,
-    interval: KeyInterval,
-    { prevKv, filters }: WatchCreateRequest,
-    from: bigint,
-    deliver: Deliver,
-  ) {
+  constructor({ id, interval, from, prevKv, filters, deliver }: WatcherParts) {
     this.id = id
     this.interval = interval
     this.from = from

@@ -88,7 +88,8 @@ export interface ByteStream extends Cancellable {
 }
 
 export interface StreamEvents {
-  onMessage(message: Uint8Array): void
+  /** Until a promise it returns is kept no further message is brought: what follows waits with the peer. */
+  onMessage(message: Uint8Array): void | Promise<void>
   /** Once, and last. Status 0 is an orderly end by the peer, which for endless streams is a disconnect too. */
   onEnd(failure: TransportFailure): void
 }

@@ -140,6 +140,17 @@ test('a lease that holds a foreign key can be neither revoked nor attached to', 
   await close()
 })
 
+test('the keys of a lease are told only to somebody, be there any or none', async t => {
+  const { caller, root, close } = await household()
+  await caller.call(methods.leaseGrant, { id: 7n, ttl: 60n }, root)
+  const nobody = '3 etcdserver: user name is empty'
+  t.is(await refusal(caller, methods.leaseTimeToLive, { id: 7n, keys: true }), nobody)
+  t.is(await refusal(caller, methods.leaseTimeToLive, { id: 8n, keys: true }), nobody)
+  t.is((await caller.call(methods.leaseTimeToLive, { id: 7n })).grantedTtl, 60n)
+  t.is((await caller.call(methods.leaseTimeToLive, { id: 7n, keys: true }, root)).grantedTtl, 60n)
+  await close()
+})
+
 test('a watch that is not allowed fails by itself: the others on its stream go on', async t => {
   const { caller, ann, close } = await household()
   const stream = caller.stream(methods.watch, ann)

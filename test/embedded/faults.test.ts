@@ -147,8 +147,8 @@ test('leases end and revisions are forgotten at once', async t => {
   })
 })
 
-test('without a leader those who asked for one are told at once', async t => {
-  const { server, caller } = await startDirect()
+test('without a leader those who asked for one are told, at once if that is asked for', async t => {
+  const { server, caller } = await startDirect({ leaderNoticeMs: 0 })
   const stream = caller.stream(methods.watch, hasLeader)
   const patient = caller.stream(methods.watch)
   await arrive()
@@ -159,6 +159,26 @@ test('without a leader those who asked for one are told at once', async t => {
   await t.throwsAsync(caller.call(methods.put, { key }, hasLeader), { message: 'etcdserver: no leader' })
   find()
   await caller.call(methods.put, { key }, hasLeader)
+})
+
+test('streams that asked for a leader outlive it by three seconds, and for good if there is one by then', async t => {
+  const runtime = new FakeRuntime()
+  const { server, caller } = await startDirect({ runtime })
+  const stream = caller.stream(methods.watch, hasLeader)
+  await arrive()
+  const find = server.faults.loseLeader()
+  await runtime.advance(2999)
+  find()
+  await runtime.advance(10_000)
+  t.is(stream.end, undefined)
+  server.faults.loseLeader()
+  await runtime.advance(2999)
+  t.is(stream.end, undefined)
+  await runtime.advance(1)
+  t.like(stream.end, { status: 14, message: 'etcdserver: no leader' })
+  const later = caller.stream(methods.watch, hasLeader)
+  await arrive()
+  t.like(later.end, { status: 14, message: 'etcdserver: no leader' })
 })
 
 test('without a leader the others wait seven seconds, except for what needs none', async t => {

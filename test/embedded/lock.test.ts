@@ -1,5 +1,6 @@
 import test from 'ava'
 import { text, toBytes } from '../../src/wire/bytes.ts'
+import { PermissionType } from '../../src/wire/gen/auth.g.ts'
 import { methods } from '../../src/wire/methods.ts'
 import { arrive, type Caller, type Refused, startDirect } from './direct.ts'
 
@@ -100,6 +101,30 @@ test('who may not write the key of a lock does not get it, and leaves nothing be
   t.like(refused?.failure, { status: 2, message: 'etcdserver: permission denied' })
   t.is((await caller.call(methods.range, { key: toBytes('l/1') }, root)).count, 0n)
   await caller.call(methods.lock, request, root)
+  await server.close()
+})
+
+test('who may write the key of a lock but not read its line leaves nothing behind', async t => {
+  const { caller, server } = await startDirect()
+  await caller.call(methods.userAdd, { name: 'root', password: 'of root' })
+  await caller.call(methods.userGrantRole, { user: 'root', role: 'root' })
+  await caller.call(methods.userAdd, { name: 'ann', password: 'of ann' })
+  await caller.call(methods.roleAdd, { name: 'joins' })
+  const permission = { type: PermissionType.readWrite, key: toBytes('l/1') }
+  await caller.call(methods.roleGrantPermission, { name: 'joins', permission })
+  await caller.call(methods.userGrantRole, { user: 'ann', role: 'joins' })
+  await caller.call(methods.leaseGrant, { id: 1n, ttl: 60n })
+  await caller.call(methods.authEnable, {})
+  const [root, ann] = await Promise.all(
+    ['root', 'ann'].map(async name => {
+      const { token } = await caller.call(methods.authenticate, { name, password: `of ${name}` })
+      return { token }
+    }),
+  )
+  await t.throwsAsync(caller.call(methods.lock, { name: toBytes('l'), lease: 1n }, ann), {
+    message: 'etcdserver: permission denied',
+  })
+  t.is((await caller.call(methods.range, { key: toBytes('l/1') }, root)).count, 0n)
   await server.close()
 })
 

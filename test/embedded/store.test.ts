@@ -219,3 +219,32 @@ test('a change tells what it replaced, and what there was at the revision before
   t.is(text(deletion.previous!.value), 'new')
   t.is(text(deletion.before!.value), 'old')
 })
+
+test('what happened in an interval is found among all that happened, whatever was compacted', t => {
+  const store = new Store()
+  const put = (key: string) => {
+    const write = store.begin()
+    write.put(toBytes(key), toBytes('v'), 0n)
+    write.commit()
+  }
+  const remove = (key: string) => {
+    const write = store.begin()
+    write.delete(intervalOf(toBytes(key), toBytes('')))
+    write.commit()
+  }
+  const revisionsOf = (from: bigint, key: string) =>
+    [...store.since(from, intervalOf(toBytes(key), toBytes('')))]
+      .filter(({ changes }) => changes.some(({ kv }) => text(kv.key) === key))
+      .map(({ revision }) => revision)
+  for (const key of ['a', 'b', 'a', 'c']) put(key)
+  remove('a')
+  for (const key of ['b', 'c', 'a', 'b', 'c']) put(key)
+  t.deepEqual(revisionsOf(0n, 'a'), [2n, 4n, 6n, 9n])
+  t.deepEqual(revisionsOf(5n, 'a'), [6n, 9n])
+  // Of a few revisions it looks at no more than those among many.
+  t.is([...store.since(2n, intervalOf(toBytes('a'), toBytes('')))].length, 4)
+  store.compact(6n)
+  t.deepEqual(revisionsOf(6n, 'a'), [6n, 9n])
+  t.deepEqual(revisionsOf(6n, 'b'), [7n, 10n])
+  t.deepEqual(revisionsOf(10n, 'a'), [])
+})

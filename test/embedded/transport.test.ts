@@ -1,4 +1,8 @@
 import test from 'ava'
+import { grpcTransport } from '../../src/client/grpc-transport.ts'
+import { startEtcd } from '../../src/embedded/index.ts'
+import { connect } from '../../src/index.ts'
+import { deferred } from '../../src/support/deferred.ts'
 import type { LinkState, TransportFailure, UnaryOutcome } from '../../src/support/transport.ts'
 import { toBytes } from '../../src/wire/bytes.ts'
 import { methods } from '../../src/wire/methods.ts'
@@ -131,3 +135,46 @@ test('a server that closes ends its links and what is on them', async t => {
   t.is(ends.length, 1)
   t.is(ends[0]?.status, 14)
 })
+
+for (const over of ['a socket', 'no socket'] as const) {
+  test(`a watch nobody reads is ended behind a bounded backlog, and goes on from there over ${over}`, async t => {
+    await using server = await startEtcd()
+    await using writer = await connect(server.endpoints, { transport: server.transport })
+    const transport = over === 'a socket' ? grpcTransport() : server.transport
+    const { link } = await connectTo(transport, server.endpoints[0]!)
+    const gate = deferred<void>()
+    const ended = deferred<TransportFailure>()
+    const revisions: bigint[] = []
+    const watch = (from: bigint, pace: Promise<void> | undefined, enough: () => void, end: typeof ended) => {
+      const request = { kind: 'create', value: { key: toBytes('a'), startRevision: from } } as const
+      const events = {
+        onMessage(bytes: Uint8Array) {
+          const { events } = methods.watch.response.decode(bytes)
+          for (const { kv } of events) revisions.push(kv!.modRevision)
+          enough()
+          return events.length > 0 ? pace : undefined
+        },
+        onEnd: end.resolve,
+      }
+      link.stream(methods.watch.path, {}, events).send(methods.watch.request.encode({ request }))
+    }
+    const created = deferred<void>()
+    watch(0n, gate.promise, created.resolve, ended)
+    await created.promise
+    const value = new Uint8Array(1024 * 1024)
+    for (let at = 0; at < 100; at++) await writer.put('a', value)
+    gate.resolve()
+    t.like(await ended.promise, { status: 14, message: 'Connection dropped' })
+    const before = revisions.length
+    t.true(before >= 64 && before < 75, `${before}`)
+    const all = deferred<void>()
+    const last = revisions.at(-1)!
+    watch(last + 1n, undefined, () => revisions.at(-1) === 101n && all.resolve(), deferred())
+    await all.promise
+    t.deepEqual(
+      revisions,
+      Array.from({ length: 100 }, (_, at) => BigInt(at + 2)),
+    )
+    link.close()
+  })
+}

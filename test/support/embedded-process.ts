@@ -3,7 +3,13 @@
  * happen to one of several members comes as a message.
  */
 import { once } from 'node:events'
+import { readFile } from 'node:fs/promises'
 import { type EmbeddedOptions, startEtcd } from '../../src/embedded/index.ts'
+
+/** The options of `startEtcd`, with the names of files where it takes what is in them. */
+export interface HostOptions extends Omit<EmbeddedOptions, 'tls' | 'runtime' | 'snapshot'> {
+  readonly tls?: { readonly cert: string; readonly key: string; readonly ca?: string } | undefined
+}
 
 /** What can be done to one member of several. */
 export interface MemberFault {
@@ -11,9 +17,9 @@ export interface MemberFault {
   readonly what: 'pause' | 'resume' | 'kill' | 'restart'
 }
 
-const options = JSON.parse(process.argv[2] ?? '{}') as EmbeddedOptions
+const options = JSON.parse(process.argv[2] ?? '{}') as HostOptions
 const members = options.members ?? 1
-const server = await startEtcd(options)
+const server = await startEtcd({ ...options, tls: await read(options.tls) })
 const lifts = new Map<number, () => void>()
 const down = new Set<number>()
 let liftLeaderless: (() => void) | undefined
@@ -37,3 +43,11 @@ process.channel?.unref()
 process.stdout.write(`${JSON.stringify(server.endpoints)}\n`)
 await once(process, 'SIGTERM')
 await server.close()
+
+async function read(files: HostOptions['tls']): Promise<EmbeddedOptions['tls']> {
+  if (files === undefined) return undefined
+  const [cert, key, ca] = await Promise.all(
+    [files.cert, files.key, files.ca].map(file => (file === undefined ? undefined : readFile(file))),
+  )
+  return { cert: cert!, key: key!, ca }
+}

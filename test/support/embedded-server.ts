@@ -5,8 +5,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import type { EmbeddedOptions } from '../../src/embedded/index.ts'
-import type { MemberFault } from './embedded-process.ts'
+import type { HostOptions, MemberFault } from './embedded-process.ts'
 import { type EtcdBinary, findEtcd } from './etcd-binaries.ts'
 import type { EtcdMember, EtcdServers, StartEtcdOptions } from './etcd-server.ts'
 import { run } from './executable.ts'
@@ -20,38 +19,30 @@ const ETCDCTL_MS = 30_000
  * keys end with it.
  */
 export async function startEmbedded(options: StartEtcdOptions): Promise<EtcdServers> {
-  if (options.tls !== undefined || options.flags !== undefined) {
-    throw new Error('the embedded etcd speaks no TLS and takes no flags of etcd')
-  }
-  const { etcdctl } = await findEtcd('3.5')
-  const binary: EtcdBinary = {
-    path: program,
-    version: '3.5 embedded',
-    series: '3.5',
-    ...(etcdctl === undefined ? {} : { etcdctl }),
-  }
+  if (options.flags !== undefined) throw new Error('the embedded etcd takes no flags of etcd')
   const watchdog = new Watchdog(await mkdtemp(path.join(tmpdir(), 'quorate-embedded-')))
   const members = options.members ?? 1
-  const embedded: EmbeddedOptions = {
+  const embedded: HostOptions = {
     members,
+    tls: options.tls,
     authTokenTtl: options.authTokenTtlSeconds,
     quotaBytes: options.quotaBackendBytes,
     maxTxnOps: options.maxTxnOps,
   }
   const host = new Host(embedded, watchdog)
   const endpoints = await host.start()
-  const servers = new EmbeddedServers(binary, host, endpoints, watchdog, options.auth?.password)
+  const servers = new EmbeddedServers(host, endpoints, watchdog, options)
   if (options.auth !== undefined) await servers.enableAuth(options.auth.password)
   return servers
 }
 
 /** The process the members live in. */
 class Host {
-  readonly #options: EmbeddedOptions
+  readonly #options: HostOptions
   readonly #watchdog: Watchdog
   #process: ChildProcess | undefined
 
-  constructor(options: EmbeddedOptions, watchdog: Watchdog) {
+  constructor(options: HostOptions, watchdog: Watchdog) {
     this.#options = options
     this.#watchdog = watchdog
   }
@@ -106,25 +97,18 @@ class Host {
 }
 
 class EmbeddedServers implements EtcdServers {
-  readonly binary: EtcdBinary
+  readonly binary: EtcdBinary = { path: program, version: '3.5 embedded', series: '3.5' }
   readonly endpoints: readonly string[]
   readonly members: readonly [EtcdMember, ...EtcdMember[]]
   readonly #host: Host
   readonly #watchdog: Watchdog
-  readonly #password: string | undefined
+  readonly #options: StartEtcdOptions
 
-  constructor(
-    binary: EtcdBinary,
-    host: Host,
-    endpoints: readonly string[],
-    watchdog: Watchdog,
-    password: string | undefined,
-  ) {
-    this.binary = binary
+  constructor(host: Host, endpoints: readonly string[], watchdog: Watchdog, options: StartEtcdOptions) {
     this.#host = host
-    this.endpoints = endpoints.map(endpoint => endpoint.replace('http://', ''))
+    this.endpoints = endpoints.map(endpoint => endpoint.replace('https://', ''))
     this.#watchdog = watchdog
-    this.#password = password
+    this.#options = options
     const members = this.endpoints.map((endpoint, index) =>
       endpoints.length === 1 ? memberOf(host, endpoint) : oneOfSeveral(host, endpoint, index),
     )
@@ -141,11 +125,11 @@ class EmbeddedServers implements EtcdServers {
       readonly Status: { readonly header: { readonly member_id: number }; readonly leader: number }
     }[]
     const leading = reports.find(({ Status }) => Status.header.member_id === Status.leader)
-    return this.members.find(({ endpoint }) => endpoint === leading?.Endpoint)!
+    return this.members.find(({ endpoint }) => leading?.Endpoint.endsWith(`//${endpoint}`))!
   }
 
   async etcdctl(...args: string[]): Promise<string> {
-    return this.#etcdctl(args, this.#password)
+    return this.#etcdctl(args, this.#options.auth?.password)
   }
 
   async enableAuth(password: string): Promise<void> {
@@ -164,11 +148,16 @@ class EmbeddedServers implements EtcdServers {
   }
 
   async #etcdctl(args: readonly string[], password: string | undefined): Promise<string> {
-    if (this.binary.etcdctl === undefined) throw new Error('no etcdctl: install etcd-client')
-    const login = password === undefined ? [] : [`--user=root:${password}`]
+    // Looked for by those who want it: all else needs nothing installed.
+    const { etcdctl } = await findEtcd('3.5')
+    if (etcdctl === undefined) throw new Error('no etcdctl: install etcd-client')
+    const { tls } = this.#options
+    const scheme = tls === undefined ? 'http' : 'https'
+    const flags = [`--endpoints=${this.endpoints.map(endpoint => `${scheme}://${endpoint}`).join(',')}`]
+    if (tls !== undefined) flags.push('--insecure-skip-tls-verify', `--cert=${tls.cert}`, `--key=${tls.key}`)
+    if (password !== undefined) flags.push(`--user=root:${password}`)
     const env = { ...process.env, ETCDCTL_API: '3' }
-    const flags = [`--endpoints=${this.endpoints.join(',')}`, ...login]
-    return (await run(this.binary.etcdctl, [...flags, ...args], { env, timeoutMs: ETCDCTL_MS })).stdout
+    return (await run(etcdctl, [...flags, ...args], { env, timeoutMs: ETCDCTL_MS })).stdout
   }
 }
 

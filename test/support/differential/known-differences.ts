@@ -84,13 +84,6 @@ export const knownDifferences: readonly KnownDifference[] = [
       step.caller !== 'nobody',
   },
   {
-    series: ['3.5'],
-    reason:
-      'for the keys of a lease that has none 3.5 wants to know who asks; ours has nothing to keep from anybody',
-    concerns: (step, { authEnabled }) =>
-      authEnabled && isCall(step, 'leaseTimeToLive') && step.caller === 'nobody',
-  },
-  {
     series: ['3.4', '3.5'],
     reason:
       'whether a range with its ends swapped is allowed depends on the shape of a tree inside the server',
