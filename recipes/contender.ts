@@ -1,5 +1,6 @@
 import type { Engine } from '../src/client/engine.ts'
 import type { CallOptions } from '../src/client/submitter.ts'
+import { ownOnly } from '../src/support/own.ts'
 import { prefixEnd, text } from '../src/wire/bytes.ts'
 import { SortOrder, SortTarget } from '../src/wire/gen/rpc.g.ts'
 import { methods } from '../src/wire/methods.ts'
@@ -69,7 +70,7 @@ function described(
   try {
     const parsed: unknown = JSON.parse(text(value))
     if (typeof parsed !== 'object' || parsed === null) return {}
-    said = parsed
+    said = ownOnly(parsed)
   } catch {
     return {}
   }

@@ -1,6 +1,6 @@
 import { type Compare, createdAt } from '../src/client/compare.ts'
 import { KV } from '../src/client/kv.ts'
-import { type Op, op, type TxnResult, type TxnSpec } from '../src/client/op.ts'
+import { checkTxn, type Op, op, type TxnResult, type TxnSpec } from '../src/client/op.ts'
 import type { CallOptions } from '../src/client/submitter.ts'
 import type { SessionContext } from '../src/session/session-context.ts'
 import { within } from '../src/support/bounded.ts'
@@ -100,13 +100,14 @@ export class Hold implements AsyncDisposable {
     spec: TxnSpec<Then, Else>,
     options: CallOptions = {},
   ): Promise<TxnResult<Then, Else>> {
+    const { if: conditions = [], then = [] } = checkTxn(spec)
     const nested = op.txn(spec)
     this.assertHeld()
     const kv = new KV(this.#session.engine.submitter, this.#session.space)
     // Without compares of its own there is nothing to nest: servers before 3.5.30 check no permissions inside.
-    const flat = (spec.if ?? []).length === 0
+    const flat = conditions.length === 0
     const result = flat
-      ? await kv.txn({ if: [this.guard()], then: spec.then ?? [] }, options)
+      ? await kv.txn({ if: [this.guard()], then }, options)
       : await kv.txn({ if: [this.guard()], then: [nested] }, options)
     // With no compares the `then` side is what ran, and its answers are those of the whole.
     if (result.succeeded) return (flat ? result : result.results[0]) as TxnResult<Then, Else>
@@ -123,11 +124,11 @@ export class Hold implements AsyncDisposable {
 
   /**
    * Resolves when the lock is known to be free for others. `signal` aborts at once. Repeated in the background
-   * until that is known or the lease is over; rejects if the cluster refuses. Quiet when repeated, and after a loss.
-   * One round trip.
+   * until that is known; if the session ends meanwhile it resolves then, and the key goes when the cluster ends
+   * the lease. Rejects if the cluster refuses. Quiet when repeated, and after a loss. One round trip.
    */
   async unlock(options: UnlockOptions = {}): Promise<void> {
-    checkOptions(options, ['signal'], 'unlock')
+    options = checkOptions(options, ['signal'], 'unlock')
     const { signal } = options
     checkSignal(signal, 'unlock')
     if (this.#state.kind === 'held') this.#release()

@@ -30,13 +30,13 @@ export class MutexView {
 
   /** Resolves with whoever holds it, undefined if it is free. One round trip. */
   async holder(options: CallOptions = {}): Promise<Contender | undefined> {
-    checkCall(options, [], 'holder')
+    options = checkCall(options, [], 'holder')
     return (await readContenders(this.#engine, this.#prefix, options))[0]
   }
 
   /** Resolves with everybody behind the holder, in the order of their turn. One round trip. */
   async waiters(options: CallOptions = {}): Promise<readonly Contender[]> {
-    checkCall(options, [], 'waiters')
+    options = checkCall(options, [], 'waiters')
     return (await readContenders(this.#engine, this.#prefix, options)).slice(1)
   }
 }
@@ -121,7 +121,7 @@ function checkedLock(options: LockOptions, where: string): LockOptions {
   if (Object.hasOwn(options, 'timeoutMs')) {
     throw new TypeError(`${where} takes no timeoutMs: give it a signal that aborts when the time is up`)
   }
-  checkOptions(options, ['signal'], where)
+  options = checkOptions(options, ['signal'], where)
   checkSignal(options.signal, where)
   return options
 }

@@ -1,5 +1,5 @@
 import { createdAtWire } from '../../src/client/compare.ts'
-import { part } from '../../src/client/response-part.ts'
+import { firstOf, part, revisionOf } from '../../src/client/response-part.ts'
 import type { OwnKey, Turn } from '../../src/session/own-key.ts'
 import type { SessionContext } from '../../src/session/session-context.ts'
 import { deferred } from '../../src/support/deferred.ts'
@@ -9,7 +9,15 @@ import type { Init } from '../../src/wire/codec.ts'
 import { EtcdError } from '../../src/wire/errors.ts'
 import type { TxnRequest } from '../../src/wire/gen/rpc.g.ts'
 import { methods } from '../../src/wire/methods.ts'
-import { type Attempt, type Claim, claimFailed, giveUp, type LineName, untilGivenUp } from './claim.ts'
+import {
+  type Attempt,
+  type Claim,
+  claimFailed,
+  giveUp,
+  type LineName,
+  understood,
+  untilGivenUp,
+} from './claim.ts'
 import { type Entry, entryOf, isForeign } from './entry.ts'
 import { approach } from './far-place.ts'
 import type { Line } from './line.ts'
@@ -158,14 +166,16 @@ class Acquisition implements Attempt<Claim>, Place {
         noMoreAttempts: this.#abandoned,
         onUnanswered: () => this.#own.unanswered(),
       })
-      const revision = header?.revision ?? 0n
-      const reading = lineReading(part(responses[1], 'range'), revision)
-      if (succeeded) {
+      const { reading, found } = understood(this.#own, () => ({
+        reading: lineReading(part(responses[1], 'range'), revisionOf(header)),
+        found: succeeded ? undefined : firstOf(part(responses[0], 'range').kvs),
+      }))
+      if (found === undefined) {
         const { leaseId } = this.#session
-        this.#mine = { name: mapKey(key), key, createRevision: revision, lease: leaseId, value: NOTHING }
+        const { revision: createRevision } = reading
+        this.#mine = { name: mapKey(key), key, createRevision, lease: leaseId, value: NOTHING }
         return reading
       }
-      const found = part(responses[0], 'range').kvs[0]!
       // Somebody was given this token before: to own it again would repeat it. It has to go first.
       if (this.#own.mayAdopt(found.createRevision)) {
         this.#mine = entryOf(found)

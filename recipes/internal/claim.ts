@@ -29,6 +29,16 @@ export interface Claim {
   readonly turn: Turn
 }
 
+/** Reads the answer to an attempt to create the key. One that makes no sense leaves open whether the key will exist. */
+export function understood<Reading>(own: OwnKey, read: () => Reading): Reading {
+  try {
+    return read()
+  } catch (error) {
+    own.unanswered()
+    throw error
+  }
+}
+
 /** Gives a claim up. Resolves when the key is known to be gone; `refused` is told if the cluster will not delete it. */
 export async function giveUp(
   { own, createRevision, turn }: Claim,

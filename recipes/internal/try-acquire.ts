@@ -1,4 +1,4 @@
-import { part } from '../../src/client/response-part.ts'
+import { firstOf, part, revisionOf } from '../../src/client/response-part.ts'
 import type { OwnKey, Turn } from '../../src/session/own-key.ts'
 import type { SessionContext } from '../../src/session/session-context.ts'
 import { LazyAbort } from '../../src/support/lazy-abort.ts'
@@ -6,7 +6,15 @@ import { prefixEnd } from '../../src/wire/bytes.ts'
 import { CompareResult, CompareTarget } from '../../src/wire/gen/rpc.g.ts'
 import { methods } from '../../src/wire/methods.ts'
 import { nameClash } from './acquisition.ts'
-import { type Attempt, type Claim, claimFailed, giveUp, type LineName, untilGivenUp } from './claim.ts'
+import {
+  type Attempt,
+  type Claim,
+  claimFailed,
+  giveUp,
+  type LineName,
+  understood,
+  untilGivenUp,
+} from './claim.ts'
 import { entryOf, isForeign } from './entry.ts'
 import { lineRange } from './line-reading.ts'
 
@@ -92,8 +100,8 @@ class ImmediateAttempt implements Attempt<Claim | undefined> {
       noMoreAttempts: this.#abandoned,
       onUnanswered: () => this.#own.unanswered(),
     })
-    if (succeeded) return header?.revision
-    const head = entryOf(part(responses[0], 'range').kvs[0]!)
+    if (succeeded) return understood(this.#own, () => revisionOf(header))
+    const head = understood(this.#own, () => entryOf(firstOf(part(responses[0], 'range').kvs)))
     if (head.lease !== leaseId) return undefined
     if (isForeign(head, prefix.length)) throw nameClash(head, prefix)
     if (!this.#own.mayAdopt(head.createRevision)) return undefined

@@ -1,5 +1,5 @@
 import { checkOneOf, checkOptions } from '../support/options.ts'
-import { type Bytes, toBytes } from '../wire/bytes.ts'
+import { type Bytes, hasUtf8, toBytes } from '../wire/bytes.ts'
 import type { Init } from '../wire/codec.ts'
 import { PermissionType, type Permission as WirePermission } from '../wire/gen/auth.g.ts'
 import type { ResponseHeader } from '../wire/gen/rpc.g.ts'
@@ -53,19 +53,19 @@ export class Auth {
 
   /** Resolves when the cluster asks everybody for a token. FAILED_PRECONDITION without a user `root` that has the role `root`. */
   async enable(options: CallOptions = {}): Promise<void> {
-    checkCall(options, [], 'enable')
+    options = checkCall(options, [], 'enable')
     await this.#submit(methods.authEnable, {}, options)
   }
 
   /** Resolves when the cluster asks nobody any more; clients with credentials go on without a token. */
   async disable(options: CallOptions = {}): Promise<void> {
-    checkCall(options, [], 'disable')
+    options = checkCall(options, [], 'disable')
     await this.#submit(methods.authDisable, {}, options)
   }
 
   /** Resolves with whether authentication is on. UNIMPLEMENTED before etcd 3.5. */
   async status(options: CallOptions = {}): Promise<AuthStatus> {
-    checkCall(options, [], 'status')
+    options = checkCall(options, [], 'status')
     const { enabled, authRevision } = await this.#submit(methods.authStatus, {}, options)
     return { enabled, revision: authRevision }
   }
@@ -75,7 +75,7 @@ export class Auth {
    * if there is one of that name.
    */
   async addUser(name: string, password?: string, options: CallOptions = {}): Promise<void> {
-    checkCall(options, [], 'addUser')
+    options = checkCall(options, [], 'addUser')
     const request = {
       name: checkName(name, 'a user'),
       ...(password === undefined
@@ -87,73 +87,73 @@ export class Auth {
 
   /** Resolves when the user is gone; its tokens are refused from then on. NOT_FOUND if there is none. */
   async deleteUser(name: string, options: CallOptions = {}): Promise<void> {
-    checkCall(options, [], 'deleteUser')
+    options = checkCall(options, [], 'deleteUser')
     await this.#submit(methods.userDelete, { name: checkName(name, 'a user') }, options)
   }
 
   /** Resolves when the new password counts; tokens given out for the old one are refused. NOT_FOUND without such a user. */
   async changePassword(name: string, password: string, options: CallOptions = {}): Promise<void> {
-    checkCall(options, [], 'changePassword')
+    options = checkCall(options, [], 'changePassword')
     const request = { name: checkName(name, 'a user'), password: checkPassword(password) }
     await this.#submit(methods.userChangePassword, request, options)
   }
 
   /** Resolves with a user and its roles. NOT_FOUND if there is none. */
   async user(name: string, options: CallOptions = {}): Promise<User> {
-    checkCall(options, [], 'user')
+    options = checkCall(options, [], 'user')
     const { roles } = await this.#submit(methods.userGet, { name: checkName(name, 'a user') }, options)
     return { name, roles }
   }
 
   /** Resolves with the names of all users. */
   async users(options: CallOptions = {}): Promise<readonly string[]> {
-    checkCall(options, [], 'users')
+    options = checkCall(options, [], 'users')
     return (await this.#submit(methods.userList, {}, options)).users
   }
 
   /** Resolves when the user has the role, also if it had it before. NOT_FOUND without the user or the role. */
   async grantRole(user: string, role: string, options: CallOptions = {}): Promise<void> {
-    checkCall(options, [], 'grantRole')
+    options = checkCall(options, [], 'grantRole')
     const request = { user: checkName(user, 'a user'), role: checkName(role, 'a role') }
     await this.#submit(methods.userGrantRole, request, options)
   }
 
   /** Resolves when the user no longer has the role. FAILED_PRECONDITION if it had not. */
   async revokeRole(user: string, role: string, options: CallOptions = {}): Promise<void> {
-    checkCall(options, [], 'revokeRole')
+    options = checkCall(options, [], 'revokeRole')
     const request = { name: checkName(user, 'a user'), role: checkName(role, 'a role') }
     await this.#submit(methods.userRevokeRole, request, options)
   }
 
   /** Resolves when the role exists, without any permission. ALREADY_EXISTS if there is one of that name. */
   async addRole(name: string, options: CallOptions = {}): Promise<void> {
-    checkCall(options, [], 'addRole')
+    options = checkCall(options, [], 'addRole')
     await this.#submit(methods.roleAdd, { name: checkName(name, 'a role') }, options)
   }
 
   /** Resolves when the role is gone, taken from every user that had it. NOT_FOUND if there is none. */
   async deleteRole(name: string, options: CallOptions = {}): Promise<void> {
-    checkCall(options, [], 'deleteRole')
+    options = checkCall(options, [], 'deleteRole')
     await this.#submit(methods.roleDelete, { role: checkName(name, 'a role') }, options)
   }
 
   /** Resolves with a role and its permissions. NOT_FOUND if there is none. */
   async role(name: string, options: CallOptions = {}): Promise<Role> {
-    checkCall(options, [], 'role')
+    options = checkCall(options, [], 'role')
     const { permissions } = await this.#submit(methods.roleGet, { role: checkName(name, 'a role') }, options)
     return { name, permissions: permissions.map(permissionOf) }
   }
 
   /** Resolves with the names of all roles. */
   async roles(options: CallOptions = {}): Promise<readonly string[]> {
-    checkCall(options, [], 'roles')
+    options = checkCall(options, [], 'roles')
     return (await this.#submit(methods.roleList, {}, options)).roles
   }
 
   /** Resolves when the role may do that; what it could do with exactly these keys before is replaced. NOT_FOUND without the role. */
   async grantPermission(role: string, grant: Grant, options: CallOptions = {}): Promise<void> {
-    checkCall(options, [], 'grantPermission')
-    checkOptions(grant, ['access', 'keys'], 'grantPermission')
+    options = checkCall(options, [], 'grantPermission')
+    grant = checkOptions(grant, ['access', 'keys'], 'grantPermission')
     if (grant === undefined) throw new TypeError('grantPermission takes { access, keys }')
     const access = checkOneOf(grant.access, ['read', 'write', 'readwrite'], 'access')
     const { key, end } = rangeOf(grant.keys)
@@ -163,7 +163,7 @@ export class Auth {
 
   /** Resolves when the role has no permission for exactly these keys any more. FAILED_PRECONDITION if it had none. */
   async revokePermission(role: string, keys: Bytes | KeyRange, options: CallOptions = {}): Promise<void> {
-    checkCall(options, [], 'revokePermission')
+    options = checkCall(options, [], 'revokePermission')
     const { key, end } = rangeOf(keys)
     const request = { role: checkName(role, 'a role'), key, rangeEnd: end }
     await this.#submit(methods.roleRevokePermission, request, options)
@@ -202,5 +202,6 @@ function checkPassword(password: unknown): string {
   if (typeof password !== 'string') throw new TypeError(`a password is a string, got ${typeof password}`)
   if (password === '')
     throw new RangeError('a password is not empty; a user of certificates alone is added without one')
+  if (!hasUtf8(password)) throw new TypeError('a password with half a surrogate pair has no UTF-8 form')
   return password
 }

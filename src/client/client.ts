@@ -88,9 +88,9 @@ export class Client implements AsyncDisposable {
   }
 
   /** Starts watching at once. See {@link Watch}. */
-  watch(keyOrRange: Bytes | KeyRange, options?: WatchOptions): Watch {
+  watch(keyOrRange: Bytes | KeyRange, options: WatchOptions = {}): Watch {
     this.assertOpen()
-    checkOptions(options, WATCH_OPTIONS, 'watch')
+    options = checkOptions(options, WATCH_OPTIONS, 'watch')
     const { space } = this
     const watch = new Watch(this.engine.userWatches, keyOrRange, options, {
       toServer: range => space.range(range),
@@ -153,7 +153,7 @@ export class Client implements AsyncDisposable {
 
 /** The space of a namespace below this client's. */
 export function namespaceSpace(client: Client, prefix: Bytes, options?: unknown): KeySpace {
-  checkOptions(options, [], 'namespace')
+  options = checkOptions(options, [], 'namespace')
   const bytes = toBytes(prefix, 'the prefix of a namespace')
   if (bytes.length === 0) throw new RangeError('namespace: an empty prefix is the client itself')
   return client.space.within(bytes)

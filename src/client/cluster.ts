@@ -41,7 +41,7 @@ export class Cluster {
 
   /** Resolves with all members, learners and those not started included. */
   async members(options: MembersOptions = {}): Promise<readonly Member[]> {
-    checkCall(options, ['consistency'], 'members')
+    options = checkCall(options, ['consistency'], 'members')
     const { consistency = 'linearizable', signal, timeoutMs } = options
     checkOneOf(consistency, ['linearizable', 'serializable'], 'consistency')
     const { members } = await this.#submitter.submit({
@@ -61,7 +61,7 @@ export class Cluster {
    * when too few members are up for that, ALREADY_EXISTS when one has these URLs.
    */
   async addMember(peerUrls: readonly string[], options: AddMemberOptions = {}): Promise<Member> {
-    checkCall(options, ['learner'], 'addMember')
+    options = checkCall(options, ['learner'], 'addMember')
     const { learner = false, signal, timeoutMs } = options
     if (typeof learner !== 'boolean') throw new TypeError(`learner is true or false, got ${typeof learner}`)
     const { member } = await this.#submitter.submit({
@@ -79,7 +79,7 @@ export class Cluster {
 
   /** Resolves with the members that are left. NOT_FOUND if there is none of this id. */
   async removeMember(id: bigint, options: CallOptions = {}): Promise<readonly Member[]> {
-    checkCall(options, [], 'removeMember')
+    options = checkCall(options, [], 'removeMember')
     const { members } = await this.#submitter.submit({
       method: methods.memberRemove,
       request: { id: checkMemberId(id) },
@@ -96,7 +96,7 @@ export class Cluster {
     peerUrls: readonly string[],
     options: CallOptions = {},
   ): Promise<readonly Member[]> {
-    checkCall(options, [], 'updateMember')
+    options = checkCall(options, [], 'updateMember')
     const { members } = await this.#submitter.submit({
       method: methods.memberUpdate,
       request: { id: checkMemberId(id), peerUrls: checkPeerUrls(peerUrls) },
@@ -109,7 +109,7 @@ export class Cluster {
 
   /** Resolves with all members when this learner has a vote. FAILED_PRECONDITION if it is none, or has not caught up yet. */
   async promoteMember(id: bigint, options: CallOptions = {}): Promise<readonly Member[]> {
-    checkCall(options, [], 'promoteMember')
+    options = checkCall(options, [], 'promoteMember')
     const { members } = await this.#submitter.submit({
       method: methods.memberPromote,
       request: { id: checkMemberId(id) },

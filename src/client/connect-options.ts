@@ -1,6 +1,8 @@
 import { checkInteger, checkOptions, checkSignal } from '../support/options.ts'
+import { ownOnly } from '../support/own.ts'
 import type { Runtime } from '../support/runtime.ts'
 import type { Endpoint, TlsOptions, Transport } from '../support/transport.ts'
+import { hasUtf8 } from '../wire/bytes.ts'
 import { parseEndpoint } from './endpoint.ts'
 import type { Credentials } from './tokens.ts'
 
@@ -23,12 +25,22 @@ export interface ConnectOptions {
 
 const KNOWN = ['signal', 'credentials', 'tls', 'connectTimeoutMs', 'requestTimeoutMs', 'transport', 'runtime']
 
+/** The options as they may be read, and those within them. */
+export function ownConnect(options: ConnectOptions): ConnectOptions {
+  const { credentials, tls, ...rest } = ownOnly(options)
+  return ownOnly({
+    ...rest,
+    ...(isObject(credentials) ? { credentials: ownOnly(credentials) } : { credentials }),
+    ...(isObject(tls) ? { tls: ownOnly(tls) } : { tls }),
+  })
+}
+
 /** Checks everything `connect` takes, before anything is sent anywhere. */
 export function checkConnect(
   endpoints: string | readonly string[],
   options: ConnectOptions,
 ): readonly Endpoint[] {
-  checkOptions(options, KNOWN, 'connect')
+  options = ownConnect(checkOptions(options, KNOWN, 'connect'))
   checkSignal(options.signal, 'connect')
   const { credentials, tls, connectTimeoutMs, requestTimeoutMs } = options
   if (connectTimeoutMs !== undefined) checkInteger(connectTimeoutMs, 'connectTimeoutMs', { min: 1 })
@@ -40,6 +52,9 @@ export function checkConnect(
     }
     if (typeof credentials.password !== 'string')
       throw new TypeError('connect: credentials.password is a string')
+    // Two passwords that differ there would be one.
+    if (!hasUtf8(credentials.username) || !hasUtf8(credentials.password))
+      throw new TypeError('connect: credentials with half a surrogate pair have no UTF-8 form')
   }
   if (typeof tls === 'boolean')
     throw new TypeError('connect: tls is an object; {} trusts the certificates the system trusts')
@@ -69,4 +84,8 @@ export function checkConnect(
     if (tls !== parsed[0]!.tls) throw new TypeError('connect: endpoints with and without TLS do not mix')
   }
   return parsed
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null
 }

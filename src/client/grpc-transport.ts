@@ -9,6 +9,7 @@ import {
   Metadata,
   status,
 } from '@grpc/grpc-js'
+import { ownOnly } from '../support/own.ts'
 import type {
   ByteStream,
   CallMetadata,
@@ -46,7 +47,9 @@ const NEVER = 2 ** 31 - 1
  */
 export function grpcTransport(): Transport {
   const metadata = new MetadataCache()
-  return { connect: (endpoint, options, changed) => new GrpcLink(endpoint, options, metadata, changed) }
+  return {
+    connect: (endpoint, options, changed) => new GrpcLink(endpoint, ownOnly(options), metadata, changed),
+  }
 }
 
 /** What `Channel.createCall` gives: one call below the client surface. */
@@ -211,7 +214,7 @@ class GrpcLink implements Link {
     this.#changed(next)
   }
 
-  #failed(code: status, details: string): TransportFailure {
+  #failed(code: status, details: unknown): TransportFailure {
     this.#lastFailure = failure(code === status.OK ? status.INTERNAL : code, details)
     return this.#lastFailure
   }
@@ -347,15 +350,22 @@ function channelOptions(endpoint: Endpoint, options: LinkOptions): ChannelOption
 }
 
 /** What went wrong, without what grpc-js wraps around it; for people only, nothing is decided by it. */
-function plainly(details: string): string {
+function plainly(details: unknown): unknown {
+  if (typeof details !== 'string') return details
+
   const reason = /Last error: (?:Error: )?(.*?)\s*(?:\(\d{4}-\d\d-\d\dT[^)]*\))?\.?\s*Resolution note:/s.exec(
     details,
   )?.[1]
   return reason === undefined || reason === '' ? details : reason
 }
 
-function failure(code: status, message: string): TransportFailure {
-  return { status: code, message, sent: true }
+/** Both come from the peer as they are: grpc-js hands on a status that is no number, and no words at all. */
+function failure(code: unknown, message: unknown): TransportFailure {
+  return {
+    status: Number.isInteger(code) ? (code as number) : status.UNKNOWN,
+    message: typeof message === 'string' ? message : '',
+    sent: true,
+  }
 }
 
 function asBuffer(bytes: Uint8Array): Buffer {

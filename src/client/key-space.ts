@@ -1,4 +1,4 @@
-import { concat, prefixEnd } from '../wire/bytes.ts'
+import { concat, equalBytes, prefixEnd } from '../wire/bytes.ts'
 import type { Span } from './footprint.ts'
 import { KeyRange } from './key-range.ts'
 
@@ -35,6 +35,11 @@ export class KeySpace {
   /** `range`, as requests carry it. */
   span(range: KeyRange): Span {
     return this.#prefix.length === 0 ? range : this.range(range)
+  }
+
+  /** Does this key, as etcd has it, lie in here? */
+  has(key: Uint8Array): boolean {
+    return equalBytes(key.subarray(0, this.#prefix.length), this.#prefix)
   }
 
   /** Undoes `key`. */

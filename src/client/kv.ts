@@ -40,11 +40,16 @@ import type { CallOptions, Submitter } from './submitter.ts'
 
 const CALL_OPTIONS: readonly string[] = ['signal', 'timeoutMs']
 
-/** Checks what every call takes. */
-export function checkCall(options: CallOptions | undefined, known: readonly string[], where: string): void {
-  checkOptions(options, [...known, ...CALL_OPTIONS], where)
-  checkSignal(options?.signal, where)
-  if (options?.timeoutMs !== undefined) checkInteger(options.timeoutMs, 'timeoutMs', { min: 1 })
+/** Checks what every call takes. Returns the options as they may be read. */
+export function checkCall<Options extends CallOptions | undefined>(
+  options: Options,
+  known: readonly string[],
+  where: string,
+): Options {
+  const own = checkOptions(options, [...known, ...CALL_OPTIONS], where)
+  checkSignal(own?.signal, where)
+  if (own?.timeoutMs !== undefined) checkInteger(own.timeoutMs, 'timeoutMs', { min: 1 })
+  return own
 }
 
 export interface PagesOptions extends Omit<RangeOptions, 'limit' | 'sort'>, CallOptions {
@@ -72,14 +77,14 @@ export class KV {
 
   /** Resolves with the key, undefined if it does not exist. One round trip; repeated on another endpoint when one fails. */
   async get(key: Bytes, options: GetOptions & CallOptions = {}): Promise<KeyValue | undefined> {
-    checkCall(options, GET_OPTIONS, 'get')
+    options = checkCall(options, GET_OPTIONS, 'get')
     const { kvs } = await this.#read(this.#space.span(rangeOf(toBytes(key))), rangeFields(options), options)
     return kvs[0]
   }
 
   /** Resolves with the keys of a range, all as they were at one revision. One round trip. */
   async range(keyOrRange: Bytes | KeyRange, options: RangeOptions & CallOptions = {}): Promise<RangeResult> {
-    checkCall(options, RANGE_OPTIONS, 'range')
+    options = checkCall(options, RANGE_OPTIONS, 'range')
     return this.#read(this.#space.span(rangeOf(keyOrRange)), rangeFields(options), options)
   }
 
@@ -89,7 +94,7 @@ export class KV {
    * asked for.
    */
   pages(keyOrRange: Bytes | KeyRange, options: PagesOptions = {}): AsyncIterable<RangeResult> {
-    checkCall(
+    options = checkCall(
       options,
       [...RANGE_OPTIONS.filter(name => name !== 'limit' && name !== 'sort'), 'pageSize'],
       'pages',
@@ -122,7 +127,7 @@ export class KV {
 
   /** Resolves when the value is stored. Not repeated when its outcome is unknown. One round trip. */
   async put(key: Bytes, value: Bytes, options: PutOptions & CallOptions = {}): Promise<PutResult> {
-    checkCall(options, PUT_OPTIONS, 'put')
+    options = checkCall(options, PUT_OPTIONS, 'put')
     const range = rangeOf(toBytes(key))
     const response = await this.#submitter.submit({
       method: methods.put,
@@ -139,7 +144,7 @@ export class KV {
     keyOrRange: Bytes | KeyRange,
     options: DeleteOptions & CallOptions = {},
   ): Promise<DeleteResult> {
-    checkCall(options, DELETE_OPTIONS, 'delete')
+    options = checkCall(options, DELETE_OPTIONS, 'delete')
     const span = this.#space.span(rangeOf(keyOrRange))
     const response = await this.#submitter.submit({
       method: methods.deleteRange,
@@ -159,8 +164,8 @@ export class KV {
     spec: TxnSpec<Then, Else>,
     options: CallOptions = {},
   ): Promise<TxnResult<Then, Else>> {
-    checkTxn(spec)
-    checkCall(options, [], 'txn')
+    spec = checkTxn(spec)
+    options = checkCall(options, [], 'txn')
     const readOnly = !stepsOf(spec).some(step => step.writes)
     const response = await this.#submitter.submit({
       method: methods.txn,
@@ -178,7 +183,7 @@ export class KV {
    * COMPACTED from then on. Resolves when that is decided. Compacting what is compacted is COMPACTED, too.
    */
   async compact(revision: bigint, options: CompactOptions = {}): Promise<void> {
-    checkCall(options, ['physical'], 'compact')
+    options = checkCall(options, ['physical'], 'compact')
     await this.#submitter.submit({
       method: methods.compact,
       request: { revision: checkRevision(revision, 'revision', 1n), physical: options.physical },

@@ -1,7 +1,9 @@
 import { quietController } from '../support/abort.ts'
 import { checkInteger, checkRevision } from '../support/options.ts'
+import { ownOnly } from '../support/own.ts'
 import type { Runtime } from '../support/runtime.ts'
 import { EtcdError } from '../wire/errors.ts'
+import type { LeaseGrantResponse } from '../wire/gen/rpc.g.ts'
 import { methods } from '../wire/methods.ts'
 import type { KeySpace } from './key-space.ts'
 import { checkCall } from './kv.ts'
@@ -28,7 +30,7 @@ export interface LeaseInfo {
   readonly ttl: number
   /** Seconds it was granted for. */
   readonly grantedTtl: number
-  /** With the option `keys`: what goes with it; else empty. */
+  /** With the option `keys`: what goes with it, as far as it lies in the namespace; else empty. */
   readonly keys: readonly Uint8Array[]
 }
 
@@ -75,7 +77,7 @@ export class Lease {
 
   /** Resolves with a lease of at least `ttl` seconds. Repeated when an answer is lost, for it names its own id. One round trip. */
   async grant(ttl: number, options: GrantOptions = {}): Promise<Granted> {
-    checkCall(options, ['id'], 'grant')
+    options = checkCall(options, ['id'], 'grant')
     const { id, ttl: granted } = await this.#grant(checkTtl(ttl), options)
     return { id, ttl: granted }
   }
@@ -105,7 +107,7 @@ export class Lease {
 
   /** Resolves when the lease and every key that went with it are gone, at one revision. LEASE_NOT_FOUND if there is none. One round trip. */
   async revoke(id: bigint, options: CallOptions = {}): Promise<void> {
-    checkCall(options, [], 'revoke')
+    options = checkCall(options, [], 'revoke')
     let unanswered = false
     try {
       await this.#submitter.submit({
@@ -125,16 +127,17 @@ export class Lease {
 
   /** Resolves with what the cluster knows of a lease, undefined if there is none. One round trip. */
   async timeToLive(id: bigint, options: TimeToLiveOptions = {}): Promise<LeaseInfo | undefined> {
-    checkCall(options, ['keys'], 'timeToLive')
+    options = checkCall(options, ['keys'], 'timeToLive')
     const response = await this.#timeToLive(checkLeaseId(id), options)
     if (response.ttl < 0) return undefined
     const { ttl, grantedTtl, keys } = response
-    return { id, ttl, grantedTtl, keys: keys.map(key => this.#space.local(key)) }
+    const own = keys.filter(key => this.#space.has(key))
+    return { id, ttl, grantedTtl, keys: own.map(key => this.#space.local(key)) }
   }
 
   /** Resolves with the ids of all leases of the cluster. One round trip. */
   async list(options: CallOptions = {}): Promise<readonly bigint[]> {
-    checkCall(options, [], 'list')
+    options = checkCall(options, [], 'list')
     const { leases } = await this.#submitter.submit({
       method: methods.leaseLeases,
       request: {},
@@ -147,7 +150,7 @@ export class Lease {
 
   /** Renews a lease from now on. LEASE_NOT_FOUND if there is none. One round trip, then one message per third of its TTL. */
   async keepAlive(id: bigint, options: CallOptions = {}): Promise<LeaseRenewal> {
-    checkCall(options, [], 'keepAlive')
+    options = checkCall(options, [], 'keepAlive')
     const loss = quietController()
     const kept = await this.adopt(checkLeaseId(id), options, {
       changed: state => {
@@ -164,10 +167,8 @@ export class Lease {
     }
   }
 
-  async #grant(
-    ttl: number,
-    { id: chosen, signal, timeoutMs, noMoreAttempts }: GrantOptions & OpeningOptions,
-  ) {
+  async #grant(ttl: number, options: GrantOptions & OpeningOptions) {
+    const { id: chosen, signal, timeoutMs, noMoreAttempts } = ownOnly(options)
     const id = chosen === undefined ? this.#randomId() : checkLeaseId(chosen)
     const sends: ReturnType<LeaseKeeper['instant']>[] = []
     let unanswered = false
@@ -185,7 +186,11 @@ export class Lease {
         signal,
         timeoutMs,
       })
-      return { id: response.id, ttl: Number(response.ttl), sent: sends.at(-1)! }
+      if (response.id === id && response.ttl > 0n) {
+        return { id, ttl: Number(response.ttl), sent: sends.at(-1)! }
+      }
+      unanswered = true
+      throw anotherLease(id, response)
     } catch (error) {
       if (!unanswered) throw error
       // An attempt whose answer was lost did it, perhaps the first. What was asked for is the least it granted.
@@ -200,14 +205,15 @@ export class Lease {
     id: bigint,
     options: TimeToLiveOptions & OpeningOptions & { readonly onSend?: () => void },
   ) {
+    const { keys: named, onSend, noMoreAttempts, signal, timeoutMs } = ownOnly(options)
     const { ttl, grantedTtl, keys } = await this.#submitter.submit({
       method: methods.leaseTimeToLive,
-      request: { id, keys: options.keys },
+      request: { id, keys: named },
       footprint: 'alone',
-      onSend: options.onSend,
-      noMoreAttempts: options.noMoreAttempts,
-      signal: options.signal,
-      timeoutMs: options.timeoutMs,
+      onSend,
+      noMoreAttempts,
+      signal,
+      timeoutMs,
     })
     return { ttl: Number(ttl), grantedTtl: Number(grantedTtl), keys }
   }
@@ -218,6 +224,14 @@ export class Lease {
     const id = (BigInt(high & 0x7fffffff) << 32n) | BigInt(low)
     return id === 0n ? 1n : id
   }
+}
+
+function anotherLease(asked: bigint, { id, ttl }: LeaseGrantResponse): EtcdError {
+  return new EtcdError(
+    'PROTOCOL',
+    `[PROTOCOL] lease ${asked.toString(16)} was asked for, and lease ${id.toString(16)} granted, for ${ttl} s`,
+    { outcome: 'unknown' },
+  )
 }
 
 /** A TTL in whole seconds. */

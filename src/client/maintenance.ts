@@ -86,13 +86,13 @@ export class Maintenance {
 
   /** Resolves with how a member is; without an endpoint, the one this client is connected to. One round trip. */
   async status(endpoint?: string, options: CallOptions = {}): Promise<MemberStatus> {
-    checkCall(options, [], 'status')
+    options = checkCall(options, [], 'status')
     return this.#status(endpoint === undefined ? undefined : this.#find(endpoint), options)
   }
 
   /** Resolves with how every endpoint is, in the order given to `connect`; failures are among the results. One round trip to each, at once. */
   async statuses(options: CallOptions = {}): Promise<readonly StatusReport[]> {
-    checkCall(options, [], 'statuses')
+    options = checkCall(options, [], 'statuses')
     return Promise.all(
       this.#engine.connections.endpoints.map(async (endpoint): Promise<StatusReport> => {
         try {
@@ -111,7 +111,7 @@ export class Maintenance {
 
   /** Resolves with the alarms of all members. One round trip. */
   async alarms(options: CallOptions = {}): Promise<readonly Alarm[]> {
-    checkCall(options, [], 'alarms')
+    options = checkCall(options, [], 'alarms')
     const { alarms } = await this.#engine.submitter.submit({
       method: methods.alarm,
       request: { action: AlarmAction.get },
@@ -128,8 +128,8 @@ export class Maintenance {
 
   /** Resolves when the alarm is off, also if it was not on. Not repeated when its outcome is unknown. One round trip. */
   async disarm(alarm: Alarm, options: CallOptions = {}): Promise<void> {
-    checkCall(options, [], 'disarm')
-    checkOptions(alarm, ['memberId', 'kind'], 'disarm')
+    options = checkCall(options, [], 'disarm')
+    alarm = checkOptions(alarm, ['memberId', 'kind'], 'disarm')
     if (alarm === undefined) throw new TypeError('disarm takes { memberId, kind }')
     const kind = checkOneOf(alarm.kind, ['noSpace', 'corrupt'], 'kind')
     await this.#engine.submitter.submit({
@@ -150,7 +150,7 @@ export class Maintenance {
    * and a large database takes longer than the default of `timeoutMs`: the outcome is unknown then. One round trip.
    */
   async defragment(endpoint: string, options: CallOptions = {}): Promise<void> {
-    checkCall(options, [], 'defragment')
+    options = checkCall(options, [], 'defragment')
     await this.#engine.submitter.submit({
       method: methods.defragment,
       request: {},
@@ -160,7 +160,7 @@ export class Maintenance {
 
   /** Resolves with a checksum of the whole database file of that member: what an upgrade leaves unequal, too. One round trip. */
   async hash(endpoint: string, options: CallOptions = {}): Promise<number> {
-    checkCall(options, [], 'hash')
+    options = checkCall(options, [], 'hash')
     const { hash } = await this.#engine.submitter.submit({
       method: methods.hash,
       request: {},
@@ -171,7 +171,7 @@ export class Maintenance {
 
   /** Resolves with a checksum of all keys of that member. COMPACTED or FUTURE_REVISION if it does not have that revision. One round trip. */
   async hashKv(endpoint: string, options: HashKvOptions = {}): Promise<KvHash> {
-    checkCall(options, ['revision'], 'hashKv')
+    options = checkCall(options, ['revision'], 'hashKv')
     const { revision } = options
     const response = await this.#engine.submitter.submit({
       method: methods.hashKv,
@@ -190,7 +190,7 @@ export class Maintenance {
    * `connect`, else FAILED_PRECONDITION. One round trip to each endpoint, then one to the leader.
    */
   async moveLeader(targetId: bigint, options: CallOptions = {}): Promise<void> {
-    checkCall(options, [], 'moveLeader')
+    options = checkCall(options, [], 'moveLeader')
     checkMemberId(targetId)
     const leader = await this.#leader(options)
     await this.#engine.submitter.submit({
@@ -209,7 +209,7 @@ export class Maintenance {
    * iteration early ends the snapshot.
    */
   snapshot(options: SnapshotOptions = {}): AsyncIterable<Uint8Array> {
-    checkCall(options, ['endpoint'], 'snapshot')
+    options = checkCall(options, ['endpoint'], 'snapshot')
     const only = options.endpoint === undefined ? undefined : this.#find(options.endpoint)
     return { [Symbol.asyncIterator]: () => this.#snapshot(only, options.signal) }
   }
@@ -262,7 +262,7 @@ export class Maintenance {
     version: string | undefined,
     options: CallOptions,
   ): Promise<string> {
-    checkCall(options, [], `${action}Downgrade`)
+    options = checkCall(options, [], `${action}Downgrade`)
     if (action !== 'cancel' && (typeof version !== 'string' || !/^\d+\.\d+(\.\d+)?$/.test(version)))
       throw new TypeError(`a version is a string of the form 3.4.0, got ${JSON.stringify(version)}`)
     const response = await this.#engine.submitter.submit({

@@ -119,12 +119,12 @@ export const op: Ops = {
 }
 
 function getOp(key: Bytes, options: GetOptions = {}): Op<KeyValue | undefined> {
-  checkOptions(options, GET_OPTIONS, 'get')
+  options = checkOptions(options, GET_OPTIONS, 'get')
   return readOp(rangeOf(toBytes(key)), options, ({ kvs }) => kvs[0])
 }
 
 function rangeOp(keyOrRange: Bytes | KeyRange, options: RangeOptions = {}): Op<RangeResult> {
-  checkOptions(options, RANGE_OPTIONS, 'range')
+  options = checkOptions(options, RANGE_OPTIONS, 'range')
   return readOp(rangeOf(keyOrRange), options, result => result)
 }
 
@@ -143,7 +143,7 @@ function readOp<Answer>(
 }
 
 function putOp(key: Bytes, value: Bytes, options: PutOptions = {}): Op<PutResult> {
-  checkOptions(options, PUT_OPTIONS, 'put')
+  options = checkOptions(options, PUT_OPTIONS, 'put')
   const range = rangeOf(toBytes(key))
   const fields = putFields(value, options)
   return {
@@ -155,7 +155,7 @@ function putOp(key: Bytes, value: Bytes, options: PutOptions = {}): Op<PutResult
 }
 
 function deleteOp(keyOrRange: Bytes | KeyRange, options: DeleteOptions = {}): Op<DeleteResult> {
-  checkOptions(options, DELETE_OPTIONS, 'delete')
+  options = checkOptions(options, DELETE_OPTIONS, 'delete')
   const range = rangeOf(keyOrRange)
   return {
     writes: true,
@@ -168,7 +168,7 @@ function deleteOp(keyOrRange: Bytes | KeyRange, options: DeleteOptions = {}): Op
 function txnOp<Then extends readonly Op[], Else extends readonly Op[]>(
   spec: TxnSpec<Then, Else>,
 ): Op<TxnResult<Then, Else>> {
-  checkTxn(spec)
+  spec = checkTxn(spec)
   const steps = stepsOf(spec)
   return {
     writes: steps.some(step => step.writes),
@@ -220,10 +220,10 @@ export function deleteResult(
   }
 }
 
-/** Refuses what is no transaction, and the one kind that makes members of a cluster differ. */
-export function checkTxn(spec: TxnSpec<readonly Op[], readonly Op[]>): void {
+/** Refuses what is no transaction, and the one kind that makes members of a cluster differ. Returns it as it may be read. */
+export function checkTxn<Spec extends TxnSpec<readonly Op[], readonly Op[]>>(spec: Spec): Spec {
   if (spec === undefined || Array.isArray(spec)) throw new TypeError('txn takes { if, then, else }')
-  checkOptions(spec, ['if', 'then', 'else'], 'txn')
+  spec = checkOptions(spec, ['if', 'then', 'else'], 'txn')
   for (const part of ['if', 'then', 'else'] as const) {
     const given = spec[part]
     if (given !== undefined && !Array.isArray(given)) throw new TypeError(`txn: '${part}' is a list`)
@@ -237,6 +237,7 @@ export function checkTxn(spec: TxnSpec<readonly Op[], readonly Op[]>): void {
   if (steps.some(step => step.writes) && steps.some(step => step.readsThePast)) {
     throw new TypeError('txn: a transaction that writes cannot read at a revision of its own choice')
   }
+  return spec
 }
 
 export function txnRequest(spec: TxnSpec<readonly Op[], readonly Op[]>, space: KeySpace): Init<TxnRequest> {

@@ -1,4 +1,5 @@
 import { checkInteger, checkOneOf, checkOptions, checkRevision } from '../support/options.ts'
+import { ownOnly } from '../support/own.ts'
 import type { Init } from '../wire/codec.ts'
 import { type RangeRequest, type RangeResponse, SortOrder, SortTarget } from '../wire/gen/rpc.g.ts'
 import type { Span } from './footprint.ts'
@@ -56,7 +57,8 @@ export const RANGE_OPTIONS: readonly string[] = [
 ]
 
 /** Everything of a range request but its keys; checks the options. */
-export function rangeFields(options: RangeOptions): Init<RangeRequest> {
+export function rangeFields(given: RangeOptions): Init<RangeRequest> {
+  const options = ownOnly(given)
   const { limit, revision, sort, consistency, only } = options
   if (consistency !== undefined) checkOneOf(consistency, ['linearizable', 'serializable'], 'consistency')
   if (only !== undefined) checkOneOf(only, ['keys', 'count'], 'only')
@@ -89,7 +91,7 @@ export function rangeResult(response: RangeResponse, revision: bigint, space: Ke
 }
 
 function sortFields(sort: Sort): Pick<Init<RangeRequest>, 'sortOrder' | 'sortTarget'> {
-  checkOptions(sort, ['by', 'order'], 'sort')
+  sort = checkOptions(sort, ['by', 'order'], 'sort')
   const { by, order } = sort
   checkOneOf(by, ['key', 'version', 'createRevision', 'modRevision', 'value'], 'sort.by')
   checkOneOf(order, ['ascending', 'descending'], 'sort.order')

@@ -1,9 +1,11 @@
+import { ONCE } from '../support/abort.ts'
 import { Backoff } from '../support/backoff.ts'
+import { ownOnly } from '../support/own.ts'
 import type { Runtime } from '../support/runtime.ts'
 import type { ByteStream, CallMetadata, Endpoint, TransportFailure } from '../support/transport.ts'
-import { EtcdError } from '../wire/errors.ts'
 import { judge } from '../wire/status.ts'
 import type { Connections, ReadyConnection } from './connections.ts'
+import { notUnderstood } from './not-understood.ts'
 import type { OpenStream, StreamHandlers, StreamMethod, StreamOptions, StreamSource } from './streams.ts'
 import type { Tokens } from './tokens.ts'
 
@@ -40,7 +42,8 @@ export class StreamOpener implements StreamSource {
   }
 
   /** Waits for a connection of the lane that has taken the credentials. Rejects as `open` does. */
-  async reach({ lane, avoid, only, signal }: StreamOptions): Promise<Reached> {
+  async reach(options: StreamOptions): Promise<Reached> {
+    const { lane, avoid, only, signal } = ownOnly(options)
     const backoff = new Backoff(this.#runtime, AUTHENTICATE)
     let avoided = avoid
     for (;;) {
@@ -96,7 +99,7 @@ export class StreamOpener implements StreamSource {
         } catch (error) {
           stream.cancel()
           stream = undefined
-          handlers.onEnd(EtcdError.is(error) ? error : notUnderstood(method.path, error))
+          handlers.onEnd(notUnderstood(method.path, endpoint, error))
           return
         }
         connection.answered()
@@ -127,14 +130,7 @@ export class StreamOpener implements StreamSource {
         timer.cancel()
         reject(signal.reason)
       }
-      signal.addEventListener('abort', stop, { once: true })
+      signal.addEventListener('abort', stop, ONCE)
     })
   }
-}
-
-function notUnderstood(path: string, cause: unknown): EtcdError {
-  return new EtcdError('PROTOCOL', `[PROTOCOL] a message of ${path} could not be understood`, {
-    outcome: 'unknown',
-    cause,
-  })
 }

@@ -1,5 +1,6 @@
 import type { AbortFanOut } from '../support/abort.ts'
 import { Backoff } from '../support/backoff.ts'
+import { ownOnly } from '../support/own.ts'
 import type { Runtime } from '../support/runtime.ts'
 import type { CallMetadata, Endpoint, UnaryOutcome } from '../support/transport.ts'
 import type { Init } from '../wire/codec.ts'
@@ -10,6 +11,7 @@ import { judge, type Verdict } from '../wire/status.ts'
 import type { Answers } from './answers.ts'
 import type { Connections, ReadyConnection } from './connections.ts'
 import type { Footprint } from './footprint.ts'
+import { notUnderstood } from './not-understood.ts'
 import type { Tokens } from './tokens.ts'
 
 /** A repeatable attempt that takes longer is made again elsewhere. */
@@ -85,9 +87,8 @@ export class Submitter {
    * Resolves with the answer. Rejects with an EtcdError whose `outcome` says whether the request may have been
    * applied, or with the signal's reason. One round trip when nothing fails.
    */
-  async submit<Request, Response extends Answered>(
-    submission: Submission<Request, Response>,
-  ): Promise<Response> {
+  async submit<Request, Response extends Answered>(given: Submission<Request, Response>): Promise<Response> {
+    const submission = ownOnly(given)
     const { method, signal, consistency } = submission
     signal?.throwIfAborted()
     const call = new Call(submission, this.#runtime, submission.timeoutMs ?? this.#requestTimeoutMs)
@@ -109,8 +110,7 @@ export class Submitter {
         continue
       }
       connection.answered()
-      const response = method.response.decode(outcome.message)
-      this.#answers.pass(method.path, connection.endpoint, response.header)
+      const response = this.#understood(call, method, connection.endpoint, outcome.message)
       if (response.header === undefined || response.header.revision >= floor) return response
       await this.#pause(
         call,
@@ -118,6 +118,24 @@ export class Submitter {
         fromThePast(call, connection.endpoint, response.header.revision, floor),
         'elsewhere',
       )
+    }
+  }
+
+  /** An answer nobody can read, or one of another cluster, leaves open what became of the request. */
+  #understood<Request, Response extends Answered>(
+    call: Call,
+    method: Method<Request, Response>,
+    endpoint: Endpoint,
+    message: Uint8Array,
+  ): Response {
+    try {
+      const response = method.response.decode(message)
+      this.#answers.pass(method.path, endpoint, response.header)
+      return response
+    } catch (error) {
+      call.unanswered = true
+      call.submission.onUnanswered?.()
+      throw call.failed(notUnderstood(call.name, endpoint, error))
     }
   }
 

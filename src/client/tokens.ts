@@ -1,7 +1,9 @@
 import { onAbort } from '../support/abort.ts'
 import type { Runtime } from '../support/runtime.ts'
 import type { CallMetadata, Endpoint, Link, TransportFailure, UnaryOutcome } from '../support/transport.ts'
+import { EtcdError } from '../wire/errors.ts'
 import { methods } from '../wire/methods.ts'
+import { notUnderstood } from './not-understood.ts'
 
 export interface Credentials {
   readonly username: string
@@ -76,7 +78,7 @@ export class Tokens {
     if (known !== undefined) return { kind: 'headers', metadata: known }
     const entry = this.#entry(endpoint)
     // Whoever comes meanwhile shares the answer, a refusal too: the server pays for each with a hash made to be slow.
-    entry.fetching ??= this.#authenticate(entry, link).finally(() => {
+    entry.fetching ??= this.#authenticate(entry, endpoint, link).finally(() => {
       entry.fetching = undefined
     })
     const failure = await orAborted(entry.fetching, signal)
@@ -106,7 +108,7 @@ export class Tokens {
     return entry
   }
 
-  async #authenticate(entry: Entry, link: Link): Promise<TransportFailure | undefined> {
+  async #authenticate(entry: Entry, endpoint: Endpoint, link: Link): Promise<TransportFailure | undefined> {
     const { username, password } = this.#credentials!
     const { path, request, response } = methods.authenticate
     let stopTimer = () => {}
@@ -130,11 +132,27 @@ export class Tokens {
       entry.headers = { withLeader: { hasleader: 'true' }, anyMember: {} }
       return undefined
     }
-    const { token } = response.decode(outcome.message)
+    const token = understood(() => usable(response.decode(outcome.message).token), endpoint)
     entry.knowledge = { kind: 'token', token }
     entry.headers = { withLeader: { hasleader: 'true', token }, anyMember: { token } }
     return undefined
   }
+}
+
+function understood(read: () => string, endpoint: Endpoint): string {
+  try {
+    return read()
+  } catch (error) {
+    throw notUnderstood('Authenticate', endpoint, error)
+  }
+}
+
+/** A token travels as a header; one that fits none is no token, and appears in no error. */
+function usable(token: string): string {
+  if (/^[!-~]+$/.test(token)) return token
+  throw new EtcdError('PROTOCOL', `[PROTOCOL] a token of ${token.length} characters fits no header`, {
+    outcome: 'unknown',
+  })
 }
 
 function orAborted<Value>(promise: Promise<Value>, signal: AbortSignal | undefined): Promise<Value> {

@@ -1,3 +1,4 @@
+import { ownOnly } from '../support/own.ts'
 import type { EtcdError } from '../wire/errors.ts'
 import type { Event } from '../wire/gen/kv.g.ts'
 import type { WatchCreateRequest } from '../wire/gen/rpc.g.ts'
@@ -81,10 +82,10 @@ export class Watcher {
   /** `guard` runs each call of the sink and keeps what it throws from the engine. */
   constructor(spec: WatchSpec, sink: WatchSink, guard: (call: () => void) => void) {
     this.onBreak = spec.onBreak
-    this.#spec = spec
+    this.#spec = ownOnly(spec)
     this.#sink = sink
     this.#guard = guard
-    this.#nextRevision = spec.startRevision
+    this.#nextRevision = this.#spec.startRevision
   }
 
   /** The id on the current stream. */

@@ -1,4 +1,4 @@
-import { type ConnectOptions, checkConnect } from '../client/connect-options.ts'
+import { type ConnectOptions, checkConnect, ownConnect } from '../client/connect-options.ts'
 import { Engine } from '../client/engine.ts'
 import { grpcTransport } from '../client/grpc-transport.ts'
 import { KeySpace } from '../client/key-space.ts'
@@ -19,10 +19,11 @@ export async function connect(
   options: ConnectOptions = {},
 ): Promise<Etcd> {
   const parsed = checkConnect(endpoints, options)
-  const { signal, credentials, tls, connectTimeoutMs = CONNECT_MS, requestTimeoutMs = REQUEST_MS } = options
+  const own = ownConnect(options)
+  const { signal, credentials, tls, connectTimeoutMs = CONNECT_MS, requestTimeoutMs = REQUEST_MS } = own
   signal?.throwIfAborted()
-  const runtime = options.runtime ?? nodeRuntime()
-  const transport = options.transport ?? grpcTransport()
+  const runtime = own.runtime ?? nodeRuntime()
+  const transport = own.transport ?? grpcTransport()
   const engine = new Engine({ endpoints: parsed, transport, runtime, credentials, tls, requestTimeoutMs })
   const giveUp = new AbortController()
   const timer = runtime.setTimer(connectTimeoutMs, () => {

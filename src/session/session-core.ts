@@ -10,6 +10,7 @@ import { onAbort, quietController } from '../support/abort.ts'
 import { within } from '../support/bounded.ts'
 import { Emitter } from '../support/emitter.ts'
 import { checkInteger } from '../support/options.ts'
+import { ownOnly } from '../support/own.ts'
 import { Resources } from '../support/resources.ts'
 import { EtcdError } from '../wire/errors.ts'
 import { OwnKeys } from './own-keys.ts'
@@ -82,7 +83,7 @@ export class SessionCore implements SessionContext, AsyncDisposable {
     this.engine = client.engine
     this.space = client.space
     this.#client = client
-    this.#options = options
+    this.#options = ownOnly(options)
     this.#events = new Emitter(client.engine.runtime)
     this.#kept = keep(state => this.#leaseChanged(state))
     this.leaseId = this.#kept.id
@@ -302,7 +303,7 @@ export async function openSession<Session extends SessionCore>(
   options: SessionOptions,
   make: (keep: (changed: (state: LeaseState) => void) => KeptLease) => Session,
 ): Promise<Session> {
-  checkSessionOptions(options)
+  options = checkSessionOptions(options)
   client.assertOpen()
   const { ttl = DEFAULT_TTL_SECONDS, resume } = options
   if (resume === undefined && ttl < SHORT_TTL_SECONDS) {
@@ -344,7 +345,7 @@ export async function openSession<Session extends SessionCore>(
 }
 
 function checkedTimeout(options: CloseOptions, where: string): number {
-  checkCall(options, [], where)
+  options = checkCall(options, [], where)
   return checkInteger(options.timeoutMs ?? CLOSE_MS, 'timeoutMs', { min: 1 })
 }
 
@@ -354,8 +355,8 @@ function tookTooLong(what: string, timeoutMs: number): EtcdError {
   })
 }
 
-function checkSessionOptions(options: SessionOptions): void {
-  checkCall(options, KNOWN, 'session')
+function checkSessionOptions(options: SessionOptions): SessionOptions {
+  options = checkCall(options, KNOWN, 'session')
   const { ttl, resume, owner, metadata } = options
   if (ttl !== undefined) checkTtl(ttl)
   if (resume !== undefined) checkLeaseId(resume)
@@ -364,4 +365,5 @@ function checkSessionOptions(options: SessionOptions): void {
   if (owner !== undefined && typeof owner !== 'string') throw new TypeError('session: owner is a string')
   if (metadata !== undefined && metadata !== 'none')
     throw new TypeError("session: metadata is 'none' or left out")
+  return options
 }

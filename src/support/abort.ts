@@ -5,6 +5,9 @@ import { setMaxListeners } from 'node:events'
  * long-lived signal, and more than ten listeners on one signal print a warning.
  */
 
+/** For `addEventListener`, which would otherwise read a `signal` out of a polluted `Object.prototype`. */
+export const ONCE: { readonly once: true } = Object.freeze(Object.assign(Object.create(null), { once: true }))
+
 /** Runs `action` once when the signal aborts, at once if it already has. Returns how to stop waiting for that. */
 export function onAbort(signal: AbortSignal | undefined, action: (reason: unknown) => void): () => void {
   if (signal === undefined) return noop
@@ -13,7 +16,7 @@ export function onAbort(signal: AbortSignal | undefined, action: (reason: unknow
     return noop
   }
   const listener = () => action(signal.reason)
-  signal.addEventListener('abort', listener, { once: true })
+  signal.addEventListener('abort', listener, ONCE)
   return () => signal.removeEventListener('abort', listener)
 }
 
@@ -69,7 +72,7 @@ export class AbortFanOut {
         action(signal.reason)
       }
     }
-    signal.addEventListener('abort', listener, { once: true })
+    signal.addEventListener('abort', listener, ONCE)
     const listening: Listening = {
       actions,
       stop:

@@ -1,3 +1,4 @@
+import { ONCE } from './abort.ts'
 import type { Runtime } from './runtime.ts'
 
 /** Waits for `work` at most `ms`; resolves whether it was done in time. What it rejects with is passed on. */
@@ -30,6 +31,6 @@ export function sleep(runtime: Runtime, ms: number, signal: AbortSignal): Promis
       resolve()
     }
     const timer = runtime.setTimer(ms, done)
-    signal.addEventListener('abort', done, { once: true })
+    signal.addEventListener('abort', done, ONCE)
   })
 }

@@ -1,21 +1,28 @@
+import { ownOnly } from './own.ts'
+
 /** Checks for what callers hand in: everything wrong with it is told before any request. */
 
-/** Throws TypeError for an option nobody reads, the usual sign of a misspelt one. */
-export function checkOptions(options: unknown, known: readonly string[], where: string): void {
-  if (options === undefined) return
+/**
+ * Throws TypeError for an option nobody reads, the usual sign of a misspelt one. Returns the options as they may be
+ * read: with nothing in them that was not given, whatever somebody has put into `Object.prototype`.
+ */
+export function checkOptions<Options>(options: Options, known: readonly string[], where: string): Options {
+  if (options === undefined) return options
   if (typeof options !== 'object' || options === null) throw new TypeError(`${where}: options are an object`)
   for (const name of Object.keys(options)) {
     if (!known.includes(name))
       throw new TypeError(`${where}: unknown option '${name}'; it takes ${known.join(', ') || 'none'}`)
   }
+  return ownOnly(options)
 }
 
 /** A whole number of seconds, items or milliseconds within bounds, or a RangeError that names it. */
 export function checkInteger(
   value: unknown,
   name: string,
-  { min, max = Number.MAX_SAFE_INTEGER }: { min: number; max?: number },
+  bounds: { readonly min: number; readonly max?: number },
 ): number {
+  const { min, max = Number.MAX_SAFE_INTEGER } = ownOnly(bounds)
   if (typeof value !== 'number') throw new TypeError(`${name} is a number, got ${shown(value)}`)
   if (!Number.isSafeInteger(value) || value < min || value > max) {
     throw new RangeError(

@@ -16,12 +16,17 @@ export function toBytes(value: Bytes, what = 'a key'): Uint8Array {
   if (value instanceof Uint8Array) return value
   if (typeof value !== 'string')
     throw new TypeError(`${what} is a string or a Uint8Array, got ${kindOf(value)}`)
-  if (LONE_SURROGATE.test(value)) {
+  if (!hasUtf8(value)) {
     throw new TypeError(
       `a string with half a surrogate pair has no UTF-8 form: ${JSON.stringify(value.slice(0, 64))}`,
     )
   }
   return encoder.encode(value)
+}
+
+/** Can it be sent as it is? Not with half a surrogate pair in it. */
+export function hasUtf8(value: string): boolean {
+  return !LONE_SURROGATE.test(value)
 }
 
 /** Bytes that are no UTF-8 become replacement characters. */

@@ -1,4 +1,5 @@
 import { Reader, Writer } from 'protobufjs/minimal.js'
+import { ownThroughout } from '../support/own.ts'
 import { EtcdError } from './errors.ts'
 
 /** Encodes and decodes one protobuf message. Generated for every message of `proto/` into `gen/`. */
@@ -37,7 +38,7 @@ export function messageCodec<Message>(
     name,
     encode(message) {
       const writer = Writer.create()
-      write(writer, message)
+      write(writer, ownThroughout(message))
       return writer.finish(true)
     },
     decode(bytes) {

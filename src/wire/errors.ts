@@ -1,3 +1,5 @@
+import { ownOnly } from '../support/own.ts'
+
 /**
  * The one error class of the library and its codes. Codes are stable and may be relied on; messages are for
  * people and may change. Misuse is not among them: it throws `TypeError` or `RangeError` before any request.
@@ -70,7 +72,8 @@ export class EtcdError extends Error {
   readonly compactRevision: bigint | undefined
   readonly grpcStatus: number | undefined
 
-  constructor(code: ErrorCode, message: string, details: EtcdErrorDetails) {
+  constructor(code: ErrorCode, message: string, given: EtcdErrorDetails) {
+    const details = ownOnly(given)
     super(message, details.cause === undefined ? undefined : { cause: details.cause })
     this.name = 'EtcdError'
     this.code = code

@@ -314,7 +314,11 @@ function meaningOf(code: ErrorCode, failure: FailureClass): string {
   }
 }
 
-/** Words come from the network: they must not forge a line of a log. */
+/** Words come from the network: they must neither forge a line of a log, nor steer a terminal, nor fill a disk. */
 function oneLine(words: string): string {
-  return words === '' ? 'no reason given' : words.replace(/\s+/g, ' ')
+  if (words === '') return 'no reason given'
+  const line = words.slice(0, LONGEST_WORDS).replace(/[\s\p{Cc}\p{Cf}]+/gu, ' ')
+  return words.length > LONGEST_WORDS ? `${line}…` : line
 }
+
+const LONGEST_WORDS = 2000

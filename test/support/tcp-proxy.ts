@@ -2,7 +2,7 @@
  * A loopback TCP proxy that breaks connections in the ways networks do.
  *
  * "Up" is from the client to the target, "down" from the target to the client. Faults that stay (blackhole,
- * stall, delay, refuse, acceptSilently) hold until `heal()`; those that strike once (reset, end) leave new
+ * stall, delay, slice, refuse, acceptSilently, loseReplies) hold until `heal()`; those that strike once (reset, end) leave new
  * connections alone. What each does to the bytes:
  *
  * - `blackhole`: bytes, and the end of the connection, are swallowed in that direction and never delivered.
@@ -11,6 +11,9 @@
  *   A connection that was idle all the while lost nothing and goes on.
  * - `stall`: bytes are kept, in order, and delivered by `heal()`. What a partition does that TCP survives.
  * - `delay`: every byte arrives that much later, in order; so does the end.
+ * - `slice`: what is sent arrives in pieces of that many bytes, one in each turn of the event loop.
+ * - `loseReplies`: an HTTP/2 connection is opened and requests arrive; the first header or data frame that comes
+ *   down resets the connection instead. Whatever was asked was done, and nobody who asked is told.
  */
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { freePorts } from './free-port.ts'
@@ -44,6 +47,12 @@ export interface TcpProxy {
   stall(direction: Direction | 'both'): void
   /** From now on. */
   delay(ms: number): void
+  /** From now on. */
+  slice(bytes: number): void
+  /** Resets each connection accepted from now on when its first answer comes. Open ones are not touched. */
+  loseReplies(): void
+  /** Replies that were lost that way. */
+  readonly repliesLost: number
   /** Refuses new connections. Open ones are not touched. */
   refuse(): void
   /** New connections are accepted and never spoken to. Open ones are not touched. */
@@ -74,13 +83,13 @@ export async function startProxy(target: string): Promise<TcpProxy> {
 }
 
 type Flow = 'open' | 'lost' | 'stalled'
-type Admission = 'forward' | 'silence'
+type Admission = 'forward' | 'silence' | 'no-replies'
 
 class LoopbackProxy implements TcpProxy {
   readonly port: number
   readonly #target: { readonly host: string; readonly port: number }
   readonly #pairs = new Set<Pair>()
-  readonly #traffic: Traffic = { up: new Lane(), down: new Lane(), delayMs: 0 }
+  readonly #traffic: Traffic = { up: new Lane(), down: new Lane(), delayMs: 0, sliceBytes: 0, repliesLost: 0 }
   readonly #arrivals = new Set<() => void>()
   #admission: Admission = 'forward'
   #accepted = 0
@@ -103,6 +112,10 @@ class LoopbackProxy implements TcpProxy {
 
   get accepted(): number {
     return this.#accepted
+  }
+
+  get repliesLost(): number {
+    return this.#traffic.repliesLost
   }
 
   forwarded(direction: Direction): number {
@@ -137,6 +150,14 @@ class LoopbackProxy implements TcpProxy {
     this.#traffic.delayMs = ms
   }
 
+  slice(bytes: number): void {
+    this.#traffic.sliceBytes = bytes
+  }
+
+  loseReplies(): void {
+    this.#admission = 'no-replies'
+  }
+
   refuse(): void {
     // The listening socket closes within the call; the callback would wait for open connections.
     this.#server?.close()
@@ -158,6 +179,7 @@ class LoopbackProxy implements TcpProxy {
   async heal(): Promise<void> {
     this.#admission = 'forward'
     this.#traffic.delayMs = 0
+    this.#traffic.sliceBytes = 0
     for (const lane of this.#lanes('both')) lane.flow = 'open'
     for (const pair of [...this.#pairs]) pair.heal()
     if (this.#server === undefined && !this.#closed) await this.listen()
@@ -187,8 +209,9 @@ class LoopbackProxy implements TcpProxy {
 
   #admit(client: Socket): void {
     this.#accepted++
-    const target = this.#admission === 'forward' ? this.#target : undefined
-    const pair = new Pair(client, target, this.#traffic, () => this.#pairs.delete(pair))
+    const pair = new Pair(client, this.#target, this.#admission, this.#traffic, () =>
+      this.#pairs.delete(pair),
+    )
     this.#pairs.add(pair)
     const arrivals = [...this.#arrivals]
     this.#arrivals.clear()
@@ -219,6 +242,9 @@ interface Traffic {
   readonly up: Lane
   readonly down: Lane
   delayMs: number
+  /** 0: whole. */
+  sliceBytes: number
+  repliesLost: number
 }
 
 /** What travels: bytes, or the end of the stream. */
@@ -233,13 +259,14 @@ class Pair {
 
   constructor(
     client: Socket,
-    target: { host: string; port: number } | undefined,
+    target: { host: string; port: number },
+    admission: Admission,
     traffic: Traffic,
     gone: () => void,
   ) {
     this.#client = client
     this.#gone = gone
-    if (target === undefined) {
+    if (admission === 'silence') {
       this.#ways = []
       client.on('data', chunk => traffic.up.lose(chunk.length))
       client.on('error', () => this.reset())
@@ -251,6 +278,7 @@ class Pair {
       new Way(client, this.#target, traffic.up, traffic, () => this.reset()),
       new Way(this.#target, client, traffic.down, traffic, () => this.reset()),
     ]
+    if (admission === 'no-replies') this.#ways[1]?.breakAt(new ReplyDetector(), () => traffic.repliesLost++)
   }
 
   reset(): void {
@@ -290,6 +318,8 @@ class Way {
   readonly #travelling: Travelling[] = []
   readonly #kept: Parcel[] = []
   #timer: NodeJS.Timeout | undefined
+  #turn: NodeJS.Immediate | undefined
+  #breaking: { readonly at: ReplyDetector; readonly count: () => void } | undefined
   #hasLost = false
   #diedSilently = false
 
@@ -326,14 +356,26 @@ class Way {
 
   stop(): void {
     clearTimeout(this.#timer)
+    clearImmediate(this.#turn)
+  }
+
+  /** Instead of the first chunk with an answer in it, the connection breaks. */
+  breakAt(at: ReplyDetector, count: () => void): void {
+    this.#breaking = { at, count }
   }
 
   #depart(parcel: Parcel): void {
-    const { delayMs } = this.#traffic
-    if (delayMs === 0 && this.#travelling.length === 0) return this.#arrive(parcel)
+    if (this.#breaking !== undefined && parcel !== 'end' && this.#breaking.at.hasReply(parcel)) {
+      this.#breaking.count()
+      return this.#broken()
+    }
+    const { delayMs, sliceBytes } = this.#traffic
+    if (delayMs === 0 && sliceBytes === 0 && this.#travelling.length === 0) return this.#arrive(parcel)
     // One timer for the first: nothing overtakes it, also when the delay has become shorter meanwhile.
-    this.#travelling.push({ parcel, dueAtMs: performance.now() + delayMs })
-    if (this.#travelling.length === 1) this.#awaitFirst()
+    const isFirst = this.#travelling.length === 0
+    const dueAtMs = performance.now() + delayMs
+    for (const piece of pieces(parcel, sliceBytes)) this.#travelling.push({ parcel: piece, dueAtMs })
+    if (isFirst) this.#awaitFirst()
   }
 
   #awaitFirst(): void {
@@ -344,7 +386,9 @@ class Way {
       this.#arrive(first.parcel)
       this.#awaitFirst()
     }
-    this.#timer = setTimeout(arrive, first.dueAtMs - performance.now())
+    const waitMs = first.dueAtMs - performance.now()
+    if (waitMs > 0) this.#timer = setTimeout(arrive, waitMs)
+    else this.#turn = setImmediate(arrive)
   }
 
   #arrive(parcel: Parcel): void {
@@ -377,5 +421,42 @@ class Way {
       return
     }
     this.#broken()
+  }
+}
+
+function pieces(parcel: Parcel, sliceBytes: number): readonly Parcel[] {
+  if (parcel === 'end' || sliceBytes === 0) return [parcel]
+  const count = Math.ceil(parcel.length / sliceBytes)
+  return Array.from({ length: count }, (_, index) =>
+    parcel.subarray(index * sliceBytes, (index + 1) * sliceBytes),
+  )
+}
+
+const FRAME_HEADER_BYTES = 9
+const DATA_FRAME = 0
+const HEADERS_FRAME = 1
+
+/** Finds the frames in what an HTTP/2 server sends (RFC 9113, 4.1), and among them the first that answers a request. */
+class ReplyDetector {
+  #header = Buffer.alloc(0)
+  #payloadLeft = 0
+
+  hasReply(chunk: Buffer): boolean {
+    let rest = chunk
+    while (rest.length > 0) {
+      const skipped = Math.min(this.#payloadLeft, rest.length)
+      this.#payloadLeft -= skipped
+      rest = rest.subarray(skipped)
+      if (rest.length === 0) break
+      const missing = FRAME_HEADER_BYTES - this.#header.length
+      this.#header = Buffer.concat([this.#header, rest.subarray(0, missing)])
+      rest = rest.subarray(missing)
+      if (this.#header.length < FRAME_HEADER_BYTES) break
+      const type = this.#header[3]
+      if (type === DATA_FRAME || type === HEADERS_FRAME) return true
+      this.#payloadLeft = this.#header.readUIntBE(0, 3)
+      this.#header = Buffer.alloc(0)
+    }
+    return false
   }
 }

@@ -1,0 +1,34 @@
+import test from 'ava'
+import { Emitter } from '../../src/support/emitter.ts'
+import { FakeRuntime } from '../support/fake-runtime.ts'
+
+test('a listener that throws harms neither whoever emits nor the listeners after it, and its error surfaces', t => {
+  const { emitter, deferred } = arrange()
+  const heard: number[] = []
+  emitter.on('news', () => {
+    throw new Error('of the listener')
+  })
+  emitter.on('news', news => heard.push(news))
+  t.true(emitter.emit('news', 1))
+  t.deepEqual(heard, [1])
+  t.is(deferred.length, 1, 'on a turn of its own')
+  t.throws(deferred[0]!, { message: 'of the listener' })
+})
+
+test('a listener is called until it stops listening, and who emits learns whether anybody was there', t => {
+  const { emitter } = arrange()
+  const heard: number[] = []
+  t.false(emitter.emit('news', 0))
+  const stop = emitter.on('news', news => heard.push(news))
+  t.true(emitter.emit('news', 1))
+  stop()
+  t.false(emitter.emit('news', 2))
+  t.deepEqual(heard, [1])
+})
+
+function arrange() {
+  const runtime = new FakeRuntime()
+  const deferred: (() => void)[] = []
+  runtime.defer = action => void deferred.push(action)
+  return { emitter: new Emitter<{ news: number }>(runtime), deferred }
+}

@@ -1,0 +1,306 @@
+import test from 'ava'
+import { type Entry, entryOf } from '../../recipes/internal/entry.ts'
+import { Line } from '../../recipes/internal/line.ts'
+import type { Place } from '../../recipes/internal/place.ts'
+import { oneAtATime } from '../../recipes/internal/rule.ts'
+import type { Engine } from '../../src/client/engine.ts'
+import type { WatchSink, WatchSpec } from '../../src/client/watcher.ts'
+import { EtcdError } from '../../src/wire/errors.ts'
+import type { Event, KeyValue } from '../../src/wire/gen/kv.g.ts'
+import type { RangeResponse } from '../../src/wire/gen/rpc.g.ts'
+import { FakeRuntime, settle } from '../support/fake-runtime.ts'
+
+const PREFIX = Buffer.from('lock/')
+const TTL_MS = 10_000
+
+test('a place whose answer is from before the opening of the watch is read again', async t => {
+  const scene = new Scene()
+  const first = scene.join(entry('b', 5n), 5n, [entry('a', 4n)])
+  scene.watch.opened(10n)
+  await scene.answer(10n, [entry('a', 4n), first.mine])
+  const second = scene.join(entry('c', 8n), 8n, [entry('a', 4n), entry('b', 5n), entry('x', 7n)])
+  // `x` left between that answer and the opening: nobody will tell.
+  t.is(scene.reads.at(-1)?.atLeast, 10n)
+  await scene.answer(11n, [entry('a', 4n), first.mine, second.mine])
+  await scene.deleted('a', 12n)
+  t.true(first.hasTurn)
+  t.false(second.hasTurn)
+  scene.line.leave(first)
+  await scene.deleted('b', 13n)
+  t.true(second.hasTurn)
+})
+
+test('a deletion that comes while the line is being read counts against an answer from before it', async t => {
+  const scene = new Scene()
+  const place = scene.join(entry('b', 5n), 5n, [entry('a', 4n)])
+  scene.watch.opened(6n)
+  t.is(scene.reads.length, 1)
+  await scene.deleted('a', 7n)
+  t.false(place.hasTurn, 'the set is from before the watch')
+  await scene.answer(6n, [entry('a', 4n), place.mine])
+  await settle()
+  t.true(place.hasTurn)
+})
+
+test('an own place with another create revision is not ours any more', async t => {
+  const scene = new Scene()
+  const place = scene.join(entry('b', 5n), 5n, [entry('a', 4n)])
+  scene.watch.opened(9n)
+  await scene.answer(9n, [entry('b', 8n)])
+  await settle()
+  t.false(place.hasTurn)
+  t.deepEqual(place.ends, ['LOCK_LOST'])
+})
+
+test('an own place that is missing is lost, although nobody is ahead any more', async t => {
+  const scene = new Scene()
+  const place = scene.join(entry('b', 5n), 5n, [entry('a', 4n)])
+  scene.watch.opened(9n)
+  await scene.answer(9n, [])
+  await settle()
+  t.false(place.hasTurn)
+  t.deepEqual(place.ends, ['LOCK_LOST'])
+})
+
+test('an answer from before a place was created does not end it', async t => {
+  const scene = new Scene()
+  const first = scene.join(entry('b', 5n), 5n, [entry('a', 4n)])
+  scene.watch.opened(6n)
+  const second = scene.join(entry('c', 8n), 8n, [entry('a', 4n), entry('b', 5n)])
+  await scene.answer(6n, [entry('a', 4n), first.mine])
+  await scene.deleted('a', 9n)
+  t.true(first.hasTurn)
+  t.deepEqual(second.ends, [])
+})
+
+test('sets belong to one opening of the watch: after a break the line is read again before anybody is granted', async t => {
+  const scene = new Scene()
+  const place = scene.join(entry('b', 5n), 5n, [entry('a', 4n)])
+  scene.watch.opened(5n)
+  t.is(scene.reads.length, 0, 'the set is from the revision of the opening')
+  scene.watch.broken()
+  scene.watch.opened(20n)
+  t.is(scene.reads.at(-1)?.atLeast, 20n)
+  t.false(place.hasTurn)
+  await scene.answer(20n, [place.mine])
+  await settle()
+  t.true(place.hasTurn)
+})
+
+test('two deletions in one answer are both applied before a grant is decided', async t => {
+  const scene = new Scene()
+  const place = scene.join(entry('b', 5n), 5n, [entry('a', 4n)])
+  scene.watch.opened(5n)
+  scene.watch.revision(9n, [deletion('a', 9n), deletion('b', 9n)])
+  await settle()
+  t.false(place.hasTurn)
+  t.deepEqual(place.ends, ['LOCK_LOST'])
+})
+
+test('an own place that is off its lease is lost', async t => {
+  const scene = new Scene()
+  const place = scene.join(entry('b', 5n), 5n, [entry('a', 4n)])
+  scene.watch.opened(9n)
+  await scene.answer(9n, [entry('a', 4n), { ...place.mine, lease: 0n }])
+  t.deepEqual(place.ends, ['LOCK_LOST'])
+})
+
+test('the deletion of an earlier own key, come late, does not end the place taken since', async t => {
+  const scene = new Scene()
+  const place = scene.join(entry('b', 9n), 9n, [entry('a', 8n)])
+  scene.watch.opened(5n)
+  await scene.deleted('b', 7n)
+  t.deepEqual(place.ends, [])
+  await scene.deleted('b', 10n)
+  t.deepEqual(place.ends, ['LOCK_LOST'])
+})
+
+test('deletions seen while an acquisition is on its way count against its answer', async t => {
+  const scene = new Scene()
+  const first = scene.join(entry('b', 5n), 5n, [entry('a', 4n)])
+  scene.watch.opened(5n)
+  scene.line.begin()
+  await scene.deleted('a', 7n)
+  scene.line.leave(first)
+  await scene.deleted('b', 8n)
+  const second = new Standing(entry('c', 6n))
+  scene.line.join(second, {
+    revision: 6n,
+    entries: [entry('a', 4n), entry('b', 5n), second.mine],
+    truncated: false,
+  })
+  scene.line.answered()
+  await settle()
+  t.true(second.hasTurn)
+})
+
+test('a lost event is made up for by the reading every two TTLs', async t => {
+  const scene = new Scene()
+  const place = scene.join(entry('b', 5n), 5n, [entry('a', 4n)])
+  scene.watch.opened(5n)
+  await scene.runtime.advance(2 * TTL_MS)
+  t.is(scene.reads.length, 1)
+  await scene.answer(30n, [place.mine])
+  t.true(place.hasTurn)
+})
+
+test('the watch is from now on, without writes where values are ignored, and never resumed', t => {
+  const scene = new Scene()
+  scene.join(entry('b', 5n), 5n, [entry('a', 4n)])
+  const [spec] = scene.specs
+  t.is(spec?.startRevision, undefined)
+  t.is(spec?.filter, 'no-puts')
+  t.is(spec?.onBreak, 'restart')
+})
+
+test('the watch is kept while an acquisition is on its way', async t => {
+  const scene = new Scene()
+  const place = scene.join(entry('b', 5n), 5n, [entry('a', 4n)])
+  scene.watch.opened(5n)
+  scene.line.leave(place)
+  scene.line.settle()
+  await scene.runtime.advance(2999)
+  scene.line.begin()
+  await scene.runtime.advance(5000)
+  t.false(scene.cancelled)
+  scene.line.answered()
+  scene.line.settle()
+  await scene.runtime.advance(3000)
+  t.true(scene.cancelled)
+})
+
+test('a reading that fails in passing is made again, and one that is refused ends the wait', async t => {
+  const scene = new Scene()
+  const place = scene.join(entry('b', 5n), 5n, [entry('a', 4n)])
+  scene.watch.opened(6n)
+  scene.reads[0]!.fail('UNAVAILABLE')
+  await scene.runtime.advance(1000)
+  t.is(scene.reads.length, 2)
+  t.is(scene.reads[1]?.atLeast, 6n, 'no older than the first was to be')
+  scene.reads[1]!.fail('PERMISSION_DENIED')
+  await settle()
+  t.deepEqual(place.ends, ['PERMISSION_DENIED'])
+})
+
+test('a line nobody stands in any more leaves neither watch nor timer', async t => {
+  const scene = new Scene()
+  const place = scene.join(entry('b', 5n), 5n, [entry('a', 4n)])
+  scene.watch.opened(5n)
+  scene.line.leave(place)
+  scene.line.settle()
+  t.false(scene.cancelled)
+  await scene.runtime.advance(3000)
+  t.true(scene.cancelled)
+  t.true(scene.emptied)
+  t.is(scene.runtime.pendingTimers, 0)
+})
+
+class Scene {
+  readonly runtime = new FakeRuntime()
+  readonly reads: Read[] = []
+  readonly specs: WatchSpec[] = []
+  cancelled = false
+  emptied = false
+  readonly line: Line
+  #sink: WatchSink | undefined
+
+  constructor() {
+    const engine = {
+      runtime: this.runtime,
+      recipeWatches: {
+        watch: (spec: WatchSpec, sink: WatchSink) => {
+          this.specs.push(spec)
+          this.#sink = sink
+          return {
+            cancel: () => {
+              this.cancelled = true
+            },
+          }
+        },
+      },
+      submitter: {
+        submit: ({ atLeast }: { atLeast: bigint }) =>
+          new Promise((resolve, reject) => {
+            this.reads.push({
+              atLeast,
+              answer: resolve,
+              fail: code => reject(new EtcdError(code, 'refused', { outcome: 'rejected' })),
+            })
+          }),
+      },
+    }
+    this.line = new Line(engine as unknown as Engine, PREFIX, 'ignored', () => {
+      this.emptied = true
+    })
+  }
+
+  get watch(): WatchSink {
+    return this.#sink!
+  }
+
+  /** Stands in the line, as the answer to its creation showed it. */
+  join(mine: Entry, revision: bigint, ahead: readonly Entry[]): Standing {
+    const place = new Standing(mine)
+    this.line.begin()
+    this.line.join(place, { revision, entries: [...ahead, mine], truncated: false })
+    this.line.answered()
+    return place
+  }
+
+  /** Answers the latest reading. */
+  async answer(revision: bigint, entries: readonly Entry[]): Promise<void> {
+    const kvs = entries.map(({ key, createRevision, lease, value }) => ({
+      key,
+      createRevision,
+      lease,
+      value,
+    }))
+    this.reads.at(-1)!.answer({ header: { revision }, kvs, more: false } as unknown as RangeResponse)
+    await settle()
+  }
+
+  async deleted(suffix: string, revision: bigint): Promise<void> {
+    await settle()
+    this.watch.revision(revision, [deletion(suffix, revision)])
+    await settle()
+  }
+}
+
+interface Read {
+  readonly atLeast: bigint
+  answer(response: RangeResponse): void
+  fail(code: 'UNAVAILABLE' | 'PERMISSION_DENIED'): void
+}
+
+class Standing implements Place {
+  readonly rule = oneAtATime
+  readonly ttlMs = TTL_MS
+  readonly mine: Entry
+  hasTurn = false
+  readonly ends: string[] = []
+
+  constructor(mine: Entry) {
+    this.mine = mine
+  }
+
+  onTurn(): void {
+    this.hasTurn = true
+  }
+
+  onEnd(error: EtcdError): void {
+    this.ends.push(error.code)
+  }
+}
+
+function entry(suffix: string, createRevision: bigint): Entry {
+  return entryOf({
+    key: Buffer.from(`lock/${suffix}`),
+    createRevision,
+    lease: 1n,
+    value: new Uint8Array(0),
+  } as unknown as KeyValue)
+}
+
+function deletion(suffix: string, modRevision: bigint): Event {
+  return { type: 1, kv: { key: Buffer.from(`lock/${suffix}`), modRevision } } as unknown as Event
+}

@@ -1,0 +1,70 @@
+import test from 'ava'
+import { connect, EtcdError } from '../../src/index.ts'
+import { deferred } from '../../src/support/deferred.ts'
+import { methods } from '../../src/wire/methods.ts'
+import { FakeRuntime, settle } from '../support/fake-runtime.ts'
+import { FakeTransport } from '../support/fake-transport.ts'
+
+test('close resolves when the lease is revoked and what went on in the background is done', async t => {
+  const { transport, session } = await arrange()
+  const work = deferred<void>()
+  session.background(work.promise)
+  let closed = false
+  const closing = session.close().then(() => {
+    closed = true
+  })
+  await settle()
+  t.is(transport.onlyOpen.request(methods.leaseRevoke).id, session.leaseId)
+  transport.onlyOpen.answer()
+  await settle()
+  t.false(closed)
+  work.resolve()
+  await closing
+  t.is(session.state, 'closed')
+})
+
+test('what is attached is disposed of before the lease is revoked', async t => {
+  const { transport, session } = await arrange()
+  const disposed = deferred<void>()
+  session.attach({ [Symbol.asyncDispose]: () => disposed.promise })
+  const closing = session.close()
+  await settle()
+  t.deepEqual(transport.open, [])
+  t.false(session.signal.aborted)
+  disposed.resolve()
+  await settle()
+  t.true(session.signal.aborted)
+  transport.onlyOpen.answer()
+  await closing
+})
+
+test('an orphaned lease is left alone, and its session is over', async t => {
+  const { transport, session } = await arrange()
+  t.is(await session.orphan(), session.leaseId)
+  t.is(session.state, 'closed')
+  t.true(session.signal.aborted)
+  await settle()
+  t.deepEqual(transport.open, [])
+})
+
+test('a session that is lost has its lease revoked, and tells of the loss in the turn that finds it', async t => {
+  const { transport, runtime, session } = await arrange()
+  runtime.stall(10_000)
+  t.false(session.signal.aborted, 'nobody has looked')
+  t.is(session.state, 'lost')
+  t.true(session.signal.aborted)
+  t.true(EtcdError.is(session.signal.reason, 'SESSION_LOST'))
+  await settle()
+  t.is(transport.onlyOpen.request(methods.leaseRevoke).id, session.leaseId)
+})
+
+async function arrange() {
+  const transport = new FakeTransport()
+  const runtime = new FakeRuntime()
+  const etcd = await connect('a:2379', { transport, runtime })
+  const opening = etcd.session({ ttl: 10 })
+  await settle()
+  const { id, ttl } = transport.onlyOpen.request(methods.leaseGrant)
+  transport.onlyOpen.answer({ id, ttl })
+  return { transport, runtime, session: await opening }
+}

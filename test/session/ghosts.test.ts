@@ -1,0 +1,165 @@
+import test from 'ava'
+import type { Engine } from '../../src/client/engine.ts'
+import type { WatchSink, WatchSpec } from '../../src/client/watcher.ts'
+import { OwnKey } from '../../src/session/own-key.ts'
+import { AbortFanOut } from '../../src/support/abort.ts'
+import { EtcdError } from '../../src/wire/errors.ts'
+import type { Event } from '../../src/wire/gen/kv.g.ts'
+import { FakeRuntime, settle } from '../support/fake-runtime.ts'
+
+const KEY = Buffer.from('lock/1')
+
+test('from an unanswered attempt on the key is watched for what appears, from now', t => {
+  const { own, watches } = arrange()
+  own.unanswered()
+  own.unanswered()
+  t.is(watches.length, 1, 'one watch for all of them')
+  t.like(watches[0]?.spec, { key: KEY, filter: 'no-deletes', onBreak: 'restart' })
+  t.is(watches[0]?.spec.startRevision, undefined)
+})
+
+test('what was there before the watch is read once it has begun, and deleted under its own revision', async t => {
+  const { own, watches, reads, deletions } = arrange()
+  own.unanswered()
+  watches[0]!.sink.opened(12n)
+  await settle()
+  reads[0]!(10n)
+  await settle()
+  t.deepEqual(revisionsOf(deletions), [10n])
+  t.false(watches[0]!.cancelled, 'not before it is known to be gone')
+  deletions[0]!.resolve()
+  await settle()
+  t.true(watches[0]!.cancelled)
+})
+
+test('what appears later is read and deleted then', async t => {
+  const { own, watches, reads, deletions } = arrange()
+  own.unanswered()
+  watches[0]!.sink.opened(12n)
+  await settle()
+  reads[0]!(undefined)
+  await settle()
+  t.is(deletions.length, 0)
+  watches[0]!.sink.revision(15n, [put(15n)])
+  await settle()
+  reads[1]!(15n)
+  await settle()
+  t.deepEqual(revisionsOf(deletions), [15n])
+})
+
+test('each unanswered attempt is watched for until it is accounted for', async t => {
+  const { own, watches, reads, deletions } = arrange()
+  own.unanswered()
+  own.unanswered()
+  watches[0]!.sink.revision(15n, [put(15n)])
+  await settle()
+  reads[0]!(15n)
+  await settle()
+  deletions[0]!.resolve()
+  await settle()
+  t.false(watches[0]!.cancelled)
+  own.adopted()
+  t.true(watches[0]!.cancelled)
+})
+
+test('a key that somebody was told is theirs is no ghost', async t => {
+  const { own, watches, reads } = arrange()
+  own.unanswered()
+  own.granted(15n)
+  watches[0]!.sink.revision(15n, [put(15n)])
+  await settle()
+  t.is(reads.length, 0)
+})
+
+test('a ghost waits for the turn of whoever deals with the key', async t => {
+  const { own, watches, reads } = arrange()
+  const turn = own.tryEnter()
+  own.unanswered()
+  watches[0]!.sink.revision(15n, [put(15n)])
+  await settle()
+  t.is(reads.length, 0)
+  turn?.end()
+  await settle()
+  t.is(reads.length, 1)
+})
+
+test('a deletion without an answer is made again until it is known, a minute later too', async t => {
+  const { own, deletions, runtime } = arrange()
+  let gone = false
+  const removing = own.remove(10n).then(() => {
+    gone = true
+  })
+  for (const outcome of ['unknown', 'not-sent', 'unknown'] as const) {
+    await settle()
+    deletions.at(-1)!.reject(new EtcdError('UNAVAILABLE', 'no answer', { outcome }))
+    await runtime.advance(20_000)
+    t.false(gone)
+  }
+  t.deepEqual(revisionsOf(deletions), [10n, 10n, 10n, 10n])
+  deletions.at(-1)!.resolve()
+  await removing
+})
+
+test('the end of the session ends the watch', t => {
+  const { own, watches } = arrange()
+  own.unanswered()
+  own.end()
+  t.true(watches[0]?.cancelled)
+})
+
+interface Deletion {
+  readonly createRevision: unknown
+  resolve(): void
+  reject(error: EtcdError): void
+}
+
+function arrange() {
+  const watches: { readonly spec: WatchSpec; readonly sink: WatchSink; cancelled: boolean }[] = []
+  /** Each tells what a reading found: the create revision of the key. */
+  const reads: ((createRevision: bigint | undefined) => void)[] = []
+  const deletions: Deletion[] = []
+  const runtime = new FakeRuntime()
+  const engine = {
+    runtime,
+    aborts: new AbortFanOut(),
+    recipeWatches: {
+      watch: (spec: WatchSpec, sink: WatchSink) => {
+        const watch = { spec, sink, cancelled: false }
+        watches.push(watch)
+        return {
+          cancel: () => {
+            watch.cancelled = true
+          },
+        }
+      },
+    },
+    submitter: {
+      submit: ({ request }: { request: { compare?: readonly { operand: { value: unknown } }[] } }) =>
+        new Promise((resolve, reject) => {
+          if (request.compare === undefined) {
+            reads.push(createRevision =>
+              resolve({ kvs: createRevision === undefined ? [] : [{ createRevision }] }),
+            )
+          } else {
+            const createRevision = request.compare[0]?.operand.value
+            deletions.push({ createRevision, resolve: () => resolve({}), reject })
+          }
+        }),
+    },
+  }
+  const session = {
+    engine: engine as unknown as Engine,
+    signal: new AbortController().signal,
+    closing: new AbortController().signal,
+    background: () => {},
+  }
+  return { own: new OwnKey(KEY, session, () => {}), watches, reads, deletions, runtime }
+}
+
+function revisionsOf(deletions: readonly Deletion[]): unknown[] {
+  return deletions.map(({ createRevision }) => createRevision)
+}
+
+function put(createRevision: bigint): Event {
+  return { type: 0, kv: { key: KEY, createRevision } } as unknown as Event
+}
