@@ -1,0 +1,27 @@
+/** A key in a line, as the server has it at some revision. */
+export interface Place {
+  readonly key: string
+  readonly createRevision: bigint
+  readonly lease: bigint
+  readonly value: string
+}
+
+/**
+ * What distinguishes one recipe that stands in a line from another. Written from what the recipe promises, not
+ * from how it is built: a mistake shared with it would not be seen.
+ */
+export interface LineRule {
+  /** Which places own, given all there are at one revision, oldest first. Whoever is given back is of those given. */
+  owners(places: readonly Place[]): readonly Place[]
+  /** May all of these believe at the same instant that they own? */
+  together(believers: readonly Place[]): boolean
+  /** Must `later` not be granted while `earlier`, created before it, is there? */
+  waitsFor(later: Place, earlier: Place): boolean
+}
+
+/** A mutex, an election: the oldest, alone. */
+export const oneAtATime: LineRule = {
+  owners: places => places.slice(0, 1),
+  together: believers => believers.length <= 1,
+  waitsFor: () => true,
+}
