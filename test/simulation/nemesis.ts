@@ -1,0 +1,324 @@
+import type { Intervention } from '../checkers/history.ts'
+import { type FaultKind, faultKinds, type Plan } from './plan.ts'
+import type { Random } from './random.ts'
+import type { SimulatedProcess } from './simulated-process.ts'
+import type { Stage } from './stage.ts'
+
+/** A fault as the plan names it: how often it strikes, and what it does then. */
+interface Fault {
+  /** Between two strikes, on average, in milliseconds. */
+  readonly everyMs: number
+  strike(nemesis: Strike): void
+}
+
+interface Strike {
+  readonly stage: Stage
+  readonly random: Random
+  /** A process that runs, if there is any. */
+  process(): SimulatedProcess | undefined
+  /** Takes that process out, and has another one take its part some time later. */
+  replace(process: SimulatedProcess): void
+  /** Lifts the fault after this time, and when everything heals. */
+  lasting(forMs: number, lift: () => void): void
+}
+
+export interface NemesisParts {
+  readonly stage: Stage
+  readonly processes: () => readonly SimulatedProcess[]
+  readonly spawn: () => void
+}
+
+/** Plays the faults of the plan at instants of their own, until all is to heal. */
+export class Nemesis {
+  readonly #parts: NemesisParts
+  readonly #lasting = new Set<() => void>()
+  readonly #strikes = new Map<FaultKind, number>()
+  #isOver = false
+
+  constructor(parts: NemesisParts) {
+    this.#parts = parts
+  }
+
+  /** How often each fault has struck. */
+  get strikes(): ReadonlyMap<FaultKind, number> {
+    return this.#strikes
+  }
+
+  start(plan: Plan): void {
+    for (const kind of faultKinds) if (plan.faults.includes(kind)) this.#schedule(kind)
+  }
+
+  /** Everything that lasts is lifted, and nothing more strikes. */
+  heal(): void {
+    this.#isOver = true
+    for (const lift of [...this.#lasting]) lift()
+  }
+
+  #schedule(kind: FaultKind): void {
+    const { stage } = this.#parts
+    const random = stage.world.random.fork(`fault ${kind}`)
+    const next = () =>
+      stage.world.after(random.exponential(FAULTS[kind].everyMs), `fault ${kind}`, () => {
+        if (this.#isOver) return
+        this.#strike(kind, random)
+        next()
+      })
+    next()
+  }
+
+  #strike(kind: FaultKind, random: Random): void {
+    const { stage, processes, spawn } = this.#parts
+    this.#strikes.set(kind, (this.#strikes.get(kind) ?? 0) + 1)
+    stage.world.tell(() => `          ! ${kind}`)
+    FAULTS[kind].strike({
+      stage,
+      random,
+      process: () => {
+        const running = processes().filter(process => !process.isCrashed && !process.standsStill)
+        return running.length === 0 ? undefined : random.pick(running)
+      },
+      replace: process => {
+        process.onCrash(() => this.#lastUntil(random.between(100, 5000), spawn))
+      },
+      lasting: (forMs, lift) => this.#lastUntil(forMs, lift),
+    })
+  }
+
+  #lastUntil(forMs: number, action: () => void): void {
+    const lift = () => {
+      if (this.#lasting.delete(lift)) action()
+    }
+    this.#lasting.add(lift)
+    this.#parts.stage.world.after(forMs, 'lift', lift)
+  }
+}
+
+const FAULTS: Readonly<Record<FaultKind, Fault>> = {
+  cut: {
+    everyMs: 1500,
+    strike: ({ stage, random }) => somePath(stage, random)?.cut(),
+  },
+  'black-hole': {
+    everyMs: 8000,
+    strike: strike => hole(strike, ['up', 'down']),
+  },
+  'one-way': {
+    everyMs: 8000,
+    strike: strike => hole(strike, [strike.random.pick(['up', 'down'] as const)]),
+  },
+  'slow-path': {
+    everyMs: 6000,
+    strike: ({ stage, random, lasting }) => {
+      const path = somePath(stage, random)
+      if (path !== undefined) lasting(random.exponential(3000), path.slow(random.between(50, 2500)))
+    },
+  },
+  'never-speaks': {
+    everyMs: 10_000,
+    strike: strike => shutDoor(strike, 'never speaks'),
+  },
+  'member-killed': {
+    everyMs: 12_000,
+    strike: strike => {
+      const { stage, random, lasting } = strike
+      const member = shutDoor(strike, 'refuses')
+      stage.cluster.breakConnections(member)
+      // When it led, nobody leads for a while.
+      if (random.chance(0.4)) lasting(random.between(900, 1700), stage.cluster.faults.loseLeader())
+    },
+  },
+  'all-members-down': {
+    everyMs: 25_000,
+    strike: ({ stage, random, lasting }) => {
+      const lift = stage.cluster.faults.loseLeader()
+      for (const [member, address] of stage.cluster.endpoints.entries()) {
+        stage.network.setDoor(address, 'refuses')
+        stage.cluster.breakConnections(member)
+      }
+      lasting(random.exponential(3000), () => {
+        for (const address of stage.cluster.endpoints) stage.network.setDoor(address, 'open')
+        lift()
+      })
+    },
+  },
+  'member-stopped': {
+    everyMs: 12_000,
+    strike: ({ stage, random, lasting }) => {
+      const member = random.integer(0, stage.plan.members - 1)
+      const lift = stage.cluster.faults.pause(member)
+      const mend = stage.network.pathsTo(addressOf(stage, member)).map(path => path.deafen())
+      lasting(random.exponential(stage.plan.ttl * 700), () => {
+        for (const one of mend) one()
+        lift()
+      })
+    },
+  },
+  'member-lags': {
+    everyMs: 8000,
+    strike: ({ stage, random, lasting }) => {
+      const member = random.integer(0, stage.plan.members - 1)
+      const ms = random.chance(0.2) ? Infinity : Math.ceil(random.exponential(500))
+      lasting(random.exponential(4000), stage.cluster.faults.lag(member, ms))
+    },
+  },
+  'leader-lost': {
+    everyMs: 15_000,
+    strike: ({ stage, random, lasting }) =>
+      lasting(
+        random.chance(0.8) ? random.between(900, 1700) : random.between(5000, 12_000),
+        stage.cluster.faults.loseLeader(),
+      ),
+  },
+  'go-away': {
+    everyMs: 5000,
+    strike: ({ stage, random }) => stage.cluster.faults.goAway(random.integer(0, stage.plan.members - 1)),
+  },
+  'streams-cut': {
+    everyMs: 4000,
+    strike: ({ stage, random }) => stage.cluster.faults.cutStreams(random.integer(0, stage.plan.members - 1)),
+  },
+  'reply-lost': {
+    everyMs: 2500,
+    strike: ({ stage, random, lasting }) => {
+      const method = random.pick(['Txn', 'Txn', 'Put', 'Range', 'LeaseGrant', 'LeaseRevoke'])
+      const then = random.pick(['disconnect', 'silence'] as const)
+      lasting(5000, stage.cluster.faults.loseReplies({ method, times: random.integer(1, 3), then }))
+    },
+  },
+  'process-stopped': {
+    everyMs: 9000,
+    strike: strike => standStill(strike, strike.random.exponential(strike.stage.plan.ttl * 800)),
+  },
+  'process-stalled': {
+    everyMs: 2500,
+    strike: strike => standStill(strike, strike.random.exponential(300)),
+  },
+  'process-sleeps': {
+    everyMs: 15_000,
+    strike: ({ stage, random, process }) => {
+      const chosen = process()
+      if (chosen === undefined) return
+      const from = stage.world.nowMs
+      chosen.sleep(random.exponential(stage.plan.ttl * 800), () =>
+        stage.recorder.stall({ process: chosen.name, from, until: stage.world.nowMs }),
+      )
+    },
+  },
+  'process-crashes': {
+    everyMs: 12_000,
+    strike: ({ process, replace }) => {
+      const chosen = process()
+      if (chosen === undefined) return
+      replace(chosen)
+      chosen.crash()
+    },
+  },
+  'process-crashes-sending': {
+    everyMs: 12_000,
+    strike: ({ random, process, replace }) => {
+      const chosen = process()
+      if (chosen === undefined) return
+      replace(chosen)
+      chosen.crashAfterSends(random.integer(1, 20))
+    },
+  },
+  'lease-revoked': {
+    everyMs: 7000,
+    strike: ({ stage, random }) => {
+      const lease = someLease(stage, random)
+      if (lease === undefined) return
+      intervene(stage, 'lease-revoked', lease.keys, () => stage.cluster.faults.revokeLease(lease.id))
+    },
+  },
+  'lease-expires-early': {
+    everyMs: 10_000,
+    strike: ({ stage, random }) => {
+      const lease = someLease(stage, random)
+      if (lease === undefined) return
+      intervene(stage, 'lease-expired-early', lease.keys, () => stage.cluster.faults.expireLease(lease.id))
+    },
+  },
+  'key-deleted': {
+    everyMs: 5000,
+    strike: ({ stage, random }) => {
+      const key = someLeasedKey(stage, random)
+      if (key !== undefined) intervene(stage, 'key-deleted', [key], () => stage.cluster.deleteKey(key))
+    },
+  },
+  'key-overwritten': {
+    everyMs: 10_000,
+    strike: ({ stage, random, lasting }) => {
+      const key = someLeasedKey(stage, random)
+      if (key === undefined) return
+      intervene(stage, 'key-overwritten', [key], () => stage.cluster.overwriteKey(key))
+      // Without its lease it would stay for ever, were it not for whoever wrote it.
+      lasting(random.exponential(8000), () => {
+        if (stage.cluster.isUnleased(key))
+          intervene(stage, 'key-deleted', [key], () => stage.cluster.deleteKey(key))
+      })
+    },
+  },
+  compaction: {
+    everyMs: 2000,
+    strike: ({ stage, random }) => {
+      const { revision, compactedAt } = stage.cluster
+      const back = BigInt(random.pick([0, 0, 1, 3, 20]))
+      if (revision - back > compactedAt) stage.cluster.faults.compact(revision - back)
+    },
+  },
+}
+
+function somePath(stage: Stage, random: Random) {
+  const paths = stage.network.paths.filter(path => !path.process.isCrashed)
+  return paths.length === 0 ? undefined : random.pick(paths)
+}
+
+/** Between one process and one member, or all members. */
+function hole({ stage, random, process, lasting }: Strike, directions: readonly ('up' | 'down')[]): void {
+  const chosen = process()
+  if (chosen === undefined) return
+  const paths = stage.network.pathsOf(chosen)
+  const some = random.chance(0.5) || paths.length === 0 ? paths : [random.pick(paths)]
+  const mend = some.map(path => path.hole(directions))
+  lasting(random.exponential(stage.plan.ttl * 700), () => {
+    for (const one of mend) one()
+  })
+}
+
+function shutDoor({ stage, random, lasting }: Strike, door: 'refuses' | 'never speaks'): number {
+  const member = random.integer(0, stage.plan.members - 1)
+  const address = addressOf(stage, member)
+  stage.network.setDoor(address, door)
+  lasting(random.exponential(4000), () => stage.network.setDoor(address, 'open'))
+  return member
+}
+
+function standStill({ stage, process, lasting }: Strike, forMs: number): void {
+  const chosen = process()
+  if (chosen === undefined) return
+  const from = stage.world.nowMs
+  chosen.standStill()
+  lasting(forMs, () => {
+    stage.recorder.stall({ process: chosen.name, from, until: stage.world.nowMs })
+    chosen.goOn()
+  })
+}
+
+function someLease(stage: Stage, random: Random) {
+  const leases = stage.cluster.leases()
+  return leases.length === 0 ? undefined : random.pick(leases)
+}
+
+function someLeasedKey(stage: Stage, random: Random): string | undefined {
+  const keys = stage.cluster.leases().flatMap(lease => lease.keys)
+  return keys.length === 0 ? undefined : random.pick(keys)
+}
+
+function intervene(stage: Stage, kind: Intervention['kind'], keys: readonly string[], act: () => void): void {
+  act()
+  stage.recorder.intervention({ at: stage.world.nowMs, revision: stage.cluster.revision, kind, keys })
+}
+
+function addressOf(stage: Stage, member: number): string {
+  return stage.cluster.endpoints[member] as string
+}

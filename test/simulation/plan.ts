@@ -1,0 +1,76 @@
+import { Random } from './random.ts'
+
+/** All that can go wrong, by name. What each does is in `nemesis.ts`. */
+export const faultKinds = [
+  'cut',
+  'black-hole',
+  'one-way',
+  'slow-path',
+  'never-speaks',
+  'member-killed',
+  'member-stopped',
+  'member-lags',
+  'leader-lost',
+  'go-away',
+  'streams-cut',
+  'reply-lost',
+  'process-stopped',
+  'process-stalled',
+  'process-sleeps',
+  'process-crashes',
+  'process-crashes-sending',
+  'lease-revoked',
+  'lease-expires-early',
+  'key-deleted',
+  'key-overwritten',
+  'compaction',
+  'all-members-down',
+] as const
+
+export type FaultKind = (typeof faultKinds)[number]
+
+/** Everything that is drawn before a seed is run. The same plan gives the same run, to the last bit. */
+export interface Plan {
+  readonly seed: number
+  readonly recipe: string
+  readonly faults: readonly FaultKind[]
+  /** Servers play the faults known of released versions. */
+  readonly hostile: boolean
+  readonly processes: number
+  readonly members: number
+  readonly lines: number
+  /** Of sessions, in seconds. */
+  readonly ttl: number
+  /** Virtual, until everything heals. */
+  readonly seconds: number
+  readonly latencyMs: number
+  readonly spikeChance: number
+  readonly spikeMs: number
+  readonly inBatches: boolean
+  /** How far clocks of processes may be off: 0.009 is just what the library allows for. */
+  readonly drift: number
+  readonly leaseScanMs: number
+}
+
+/** In a run that is to find faults of a recipe, calm systems matter as much as wild ones. */
+export function planOf(seed: number, recipe: string): Plan {
+  const random = new Random(seed).fork(`plan ${recipe}`)
+  const appetite = random.pick([0, 0.1, 0.2, 0.4, 0.7])
+  return {
+    seed,
+    recipe,
+    faults: faultKinds.filter(() => random.chance(appetite)),
+    hostile: random.chance(0.15),
+    processes: random.integer(4, 7),
+    members: random.pick([1, 3, 3]),
+    lines: random.integer(1, 3),
+    ttl: random.pick([2, 3, 5, 5, 10, 15]),
+    seconds: 60,
+    latencyMs: random.pick([0.2, 1, 5, 20, 60]),
+    spikeChance: random.pick([0, 0, 0.01, 0.05]),
+    spikeMs: random.pick([50, 500, 3000]),
+    inBatches: random.chance(0.5),
+    drift: random.pick([0, 0.001, 0.009]),
+    leaseScanMs: random.pick([0, 500]),
+  }
+}

@@ -1,0 +1,200 @@
+import type {
+  Acquisition,
+  Commit,
+  GuardedWrite,
+  History,
+  Intervention,
+  Outcome,
+  Read,
+  Release,
+  Stall,
+  Told,
+  Watched,
+  Write,
+} from '../checkers/history.ts'
+import type { SimulatedProcess } from './simulated-process.ts'
+import type { World } from './world.ts'
+
+type Mutable<Entry> = { -readonly [Name in keyof Entry]: Entry[Name] }
+
+/** A call under way. Unless it is settled, nobody heard of its end. */
+export interface OpenCall<Facts> {
+  readonly id: string
+  settle(outcome: Outcome, facts?: Facts): void
+}
+
+/** A lock as its owner sees it. */
+export interface Belief {
+  /** Only the first counts. */
+  end(loss?: string): void
+}
+
+/** Writes down what the processes of a simulation do, in the words of the checkers. */
+export class Recorder {
+  readonly #world: World
+  readonly #acquisitions: { entry: Mutable<Acquisition>; process: SimulatedProcess }[] = []
+  readonly #releases: Release[] = []
+  readonly #guardedWrites: GuardedWrite[] = []
+  readonly #watches: { entry: Mutable<Watched>; told: Told[] }[] = []
+  readonly #writes: Write[] = []
+  readonly #reads: Read[] = []
+  readonly #stalls: Stall[] = []
+  readonly #interventions: Intervention[] = []
+  #ids = 0
+  #granted = 0
+
+  constructor(world: World) {
+    this.#world = world
+  }
+
+  /** Acquisitions that were granted so far. */
+  get granted(): number {
+    return this.#granted
+  }
+
+  acquisition(process: SimulatedProcess, line: string): OpenAcquisition {
+    const entry = this.#begin<Acquisition>(process, { line })
+    this.#acquisitions.push({ entry, process })
+    const say = (words: string) => this.#world.tell(() => `${process.name}  ${entry.id} ${words}`)
+    say(`waits for ${line}`)
+    return {
+      id: entry.id,
+      settle: (outcome, facts) => {
+        this.#settle(entry, outcome, facts)
+        if (outcome === 'ok') this.#granted += 1
+        say(outcome === 'ok' ? `HOLDS ${line} with token ${facts?.token}` : `gave up: ${outcome}`)
+      },
+      belief: {
+        end: loss => {
+          if (entry.believedUntil !== undefined) return
+          entry.believedUntil = this.#world.nowMs
+          if (loss !== undefined) entry.loss = loss
+          say(`no longer believes in ${line}${loss === undefined ? '' : `: ${loss}`}`)
+        },
+      },
+      forget: () => {
+        const index = this.#acquisitions.findIndex(one => one.entry === entry)
+        this.#acquisitions.splice(index, 1)
+      },
+    }
+  }
+
+  release(process: SimulatedProcess, acquisition: string, wasHeld: boolean): OpenCall<Record<never, never>> {
+    const entry = this.#begin<Release>(process, { acquisition, wasHeld })
+    this.#releases.push(entry)
+    return { id: entry.id, settle: outcome => this.#settle(entry, outcome) }
+  }
+
+  guardedWrite(
+    process: SimulatedProcess,
+    facts: Pick<GuardedWrite, 'acquisition' | 'key' | 'value'>,
+  ): OpenCall<{ readonly revision: bigint }> {
+    const entry = this.#begin<GuardedWrite>(process, facts)
+    this.#guardedWrites.push(entry)
+    return { id: entry.id, settle: (outcome, settled) => this.#settle(entry, outcome, settled) }
+  }
+
+  write(
+    process: SimulatedProcess,
+    facts: Pick<Write, 'key' | 'value'>,
+  ): OpenCall<{ readonly revision: bigint }> {
+    const entry = this.#begin<Write>(process, facts)
+    this.#writes.push(entry)
+    return { id: entry.id, settle: (outcome, settled) => this.#settle(entry, outcome, settled) }
+  }
+
+  read(
+    process: SimulatedProcess,
+    facts: Pick<Read, 'from' | 'to'>,
+  ): OpenCall<Required<Pick<Read, 'revision' | 'found'>>> {
+    const entry = this.#begin<Read>(process, facts)
+    this.#reads.push(entry)
+    return { id: entry.id, settle: (outcome, settled) => this.#settle(entry, outcome, settled) }
+  }
+
+  watch(
+    process: SimulatedProcess,
+    facts: Pick<Watched, 'from' | 'to' | 'since'>,
+  ): { told(one: Told): void; readonly toldUntil: bigint } {
+    const told: Told[] = []
+    const entry: Mutable<Watched> = {
+      id: this.#nextId('w'),
+      process: process.name,
+      ...facts,
+      toldUntil: facts.since - 1n,
+      told,
+    }
+    this.#watches.push({ entry, told })
+    return {
+      told: one => {
+        told.push(one)
+        entry.toldUntil = one.revision
+      },
+      get toldUntil() {
+        return entry.toldUntil
+      },
+    }
+  }
+
+  stall(stall: Stall): void {
+    this.#stalls.push(stall)
+  }
+
+  intervention(intervention: Intervention): void {
+    this.#interventions.push(intervention)
+    this.#world.tell(() => `operator  ${intervention.kind} ${intervention.keys.join(', ')}`)
+  }
+
+  history(log: readonly Commit[]): History {
+    for (const { entry, process } of this.#acquisitions) {
+      if (process.crashedAtMs !== undefined) entry.diedAt = process.crashedAtMs
+      if (entry.outcome === 'ok') entry.believedUntil ??= Infinity
+    }
+    return {
+      log,
+      acquisitions: this.#acquisitions.map(({ entry }) => entry),
+      releases: this.#releases,
+      guardedWrites: this.#guardedWrites,
+      watches: this.#watches.map(({ entry }) => entry),
+      writes: this.#writes,
+      reads: this.#reads,
+      stalls: this.#stalls,
+      interventions: this.#interventions,
+    }
+  }
+
+  #begin<Entry extends { readonly outcome: Outcome }>(
+    process: SimulatedProcess,
+    facts: object,
+  ): Mutable<Entry> & { id: string; settledAt: number } {
+    return {
+      id: this.#nextId('c'),
+      process: process.name,
+      invokedAt: this.#world.nowMs,
+      settledAt: Infinity,
+      outcome: 'unknown',
+      ...facts,
+    } as unknown as Mutable<Entry> & { id: string; settledAt: number }
+  }
+
+  #settle(
+    entry: { settledAt: number; outcome: Outcome },
+    outcome: Outcome,
+    facts: object | undefined = undefined,
+  ): void {
+    entry.settledAt = this.#world.nowMs
+    entry.outcome = outcome
+    Object.assign(entry, facts)
+  }
+
+  #nextId(kind: string): string {
+    this.#ids += 1
+    return `${kind}${this.#ids}`
+  }
+}
+
+export interface OpenAcquisition extends OpenCall<{ readonly key: string; readonly token: bigint }> {
+  readonly belief: Belief
+  /** It was only tried, and nothing came of it. */
+  forget(): void
+}

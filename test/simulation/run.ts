@@ -1,0 +1,255 @@
+/**
+ * Plays seeds and says what came of them. Usage, after the build:
+ *
+ *     node dist/test/simulation/run.js [--recipe mutex]... [--seeds N] [--from SEED] [--seconds S]
+ *     node dist/test/simulation/run.js --recipe mutex --seed SEED [--set JSON] [--trace]
+ *
+ * With `--seconds` the seeds stop when the time is up, but not before `--seeds` of each recipe were played. A
+ * seed that fails is shrunk and told with the command that plays it again; after `--failures` of them, 5 unless
+ * told otherwise, no more are played. The exit status is 1 if any failed.
+ */
+import { type ChildProcess, fork } from 'node:child_process'
+import { availableParallelism } from 'node:os'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import type { Violation } from '../checkers/history.ts'
+import { run } from './judge.ts'
+import { type FaultKind, type Plan, planOf } from './plan.ts'
+import { differences, shrink } from './shrink.ts'
+import { workloads } from './workloads/index.ts'
+
+/** One seed in so many is played twice. */
+const TWICE_EVERY = 100
+/** A worker is given so many seeds at a time. */
+const PORTION = 20
+
+interface Options {
+  readonly recipes: readonly string[]
+  readonly seeds: number
+  readonly from: number
+  readonly seconds: number
+  readonly workers: number
+  readonly json: boolean
+  /** So many are enough. */
+  readonly failures: number
+}
+
+/** Seeds of one recipe, in a row. */
+interface Portion {
+  readonly recipe: string
+  readonly from: number
+  readonly count: number
+}
+
+interface Tally {
+  seeds: number
+  acquisitions: number
+  virtualMs: number
+  twice: number
+  strikes: Record<string, number>
+}
+
+interface Failure {
+  readonly recipe: string
+  readonly seed: number
+  readonly violations: readonly Violation[]
+  readonly plan: Plan
+}
+
+type FromWorker =
+  | { readonly kind: 'ready' }
+  | { readonly kind: 'played'; readonly recipe: string; readonly tally: Tally; readonly failures: Failure[] }
+
+const { values } = parseArgs({
+  options: {
+    recipe: { type: 'string', multiple: true },
+    seeds: { type: 'string', default: '1000' },
+    from: { type: 'string', default: '1' },
+    seconds: { type: 'string', default: 'Infinity' },
+    workers: { type: 'string', default: String(availableParallelism()) },
+    seed: { type: 'string' },
+    set: { type: 'string', default: '{}' },
+    trace: { type: 'boolean', default: false },
+    json: { type: 'boolean', default: false },
+    failures: { type: 'string', default: '5' },
+    worker: { type: 'boolean', default: false },
+  },
+})
+
+if (values.worker) work()
+else if (values.seed !== undefined) await replay(values.seed)
+else await playAll(checked())
+
+function checked(): Options {
+  const recipes = values.recipe ?? Object.keys(workloads)
+  for (const recipe of recipes)
+    if (workloads[recipe] === undefined)
+      throw new RangeError(`--recipe is one of ${Object.keys(workloads).join(', ')}, not ${recipe}`)
+  return {
+    recipes,
+    seeds: positive(values.seeds, '--seeds'),
+    from: positive(values.from, '--from'),
+    seconds: values.seconds === 'Infinity' ? 0 : positive(values.seconds, '--seconds'),
+    workers: positive(values.workers, '--workers'),
+    json: values.json,
+    failures: positive(values.failures, '--failures'),
+  }
+}
+
+function positive(words: string, option: string): number {
+  const number = Number(words)
+  if (!Number.isSafeInteger(number) || number < 1)
+    throw new RangeError(`${option} is a whole number above 0, not ${words}`)
+  return number
+}
+
+/** One seed, with everything that is known about it. */
+async function replay(words: string): Promise<void> {
+  const [recipe] = checked().recipes
+  const plan: Plan = {
+    ...planOf(positive(words, '--seed'), recipe as string),
+    ...(JSON.parse(values.set) as Partial<Plan>),
+  }
+  const { played, violations } = await run(plan, { trace: values.trace, twice: true })
+  if (values.trace) for (const line of played.trace) console.log(line)
+  console.log(JSON.stringify(plan))
+  console.log(
+    `${played.acquisitions} acquisitions in ${seconds(played.virtualMs)} s, ${played.turns} turns, hash ${played.hash}`,
+  )
+  for (const { rule, message } of violations) console.log(`${rule}: ${message}`)
+  process.exitCode = violations.length > 0 ? 1 : 0
+}
+
+async function playAll(options: Options): Promise<void> {
+  const startedMs = performance.now()
+  const tallies = new Map(options.recipes.map(recipe => [recipe, emptyTally()]))
+  const failures: Failure[] = []
+  const portions = portionsOf(options, startedMs)
+  const workers = Array.from({ length: options.workers }, () => startWorker())
+  const progress = setInterval(() => say(options, tallies, failures, startedMs), 5000)
+  await Promise.all(
+    workers.map(
+      worker =>
+        new Promise<void>((resolve, reject) => {
+          worker.on('error', reject)
+          worker.on('exit', code =>
+            code === 0 ? resolve() : reject(new Error(`a worker ended with ${code}`)),
+          )
+          worker.on('message', (message: FromWorker) => {
+            if (message.kind === 'played') {
+              add(tallies.get(message.recipe) as Tally, message.tally)
+              failures.push(...message.failures)
+              for (const failure of message.failures) tell(failure, options)
+            }
+            const stop = failures.length >= options.failures
+            const next = stop ? undefined : portions.next().value
+            if (next === undefined) worker.disconnect()
+            else worker.send(next)
+          })
+        }),
+    ),
+  )
+  clearInterval(progress)
+  say(options, tallies, failures, startedMs)
+  if (options.json) console.log(JSON.stringify({ tallies: Object.fromEntries(tallies), failures }))
+  if (failures.length > 0) process.exitCode = 1
+}
+
+/** The recipes take turns, so that time that is up is up for all of them. */
+function* portionsOf(options: Options, startedMs: number): Generator<Portion, undefined> {
+  for (let played = 0; ; played += PORTION) {
+    const timeLeft = options.seconds > 0 && performance.now() - startedMs < options.seconds * 1000
+    const left = options.seeds - played
+    if (left <= 0 && !timeLeft) return undefined
+    const count = timeLeft ? PORTION : Math.min(PORTION, left)
+    for (const recipe of options.recipes) yield { recipe, from: options.from + played, count }
+  }
+}
+
+function startWorker(): ChildProcess {
+  return fork(fileURLToPath(import.meta.url), ['--worker'])
+}
+
+/** Plays what it is given, until it is given nothing more. */
+function work(): void {
+  // Traces cost more than the faults they would show; a seed that fails is played again anyway.
+  Error.stackTraceLimit = 0
+  process.on('message', async (portion: Portion) => {
+    const tally = emptyTally()
+    const failures: Failure[] = []
+    for (let seed = portion.from; seed < portion.from + portion.count; seed++) {
+      const plan = planOf(seed, portion.recipe)
+      const twice = seed % TWICE_EVERY === 0
+      const { played, violations } = await run(plan, { twice })
+      tally.seeds += 1
+      tally.twice += twice ? 1 : 0
+      tally.acquisitions += played.acquisitions
+      tally.virtualMs += played.virtualMs
+      for (const [kind, count] of played.strikes) tally.strikes[kind] = (tally.strikes[kind] ?? 0) + count
+      if (violations.length > 0) failures.push(await shrunk(plan, violations))
+    }
+    const message: FromWorker = { kind: 'played', recipe: portion.recipe, tally, failures }
+    process.send?.(message)
+  })
+  process.send?.({ kind: 'ready' } satisfies FromWorker)
+}
+
+async function shrunk(plan: Plan, violations: readonly Violation[]): Promise<Failure> {
+  const rules = new Set(violations.map(({ rule }) => rule))
+  let found = violations
+  const simplest = await shrink(plan, async candidate => {
+    const verdict = await run(candidate)
+    const same = verdict.violations.filter(({ rule }) => rules.has(rule))
+    if (same.length > 0) found = verdict.violations
+    return same.length > 0
+  })
+  return { recipe: plan.recipe, seed: plan.seed, violations: found.slice(0, 5), plan: simplest }
+}
+
+function tell({ recipe, seed, violations, plan }: Failure, { json }: Options): void {
+  if (json) return
+  const set = differences(planOf(seed, recipe), plan)
+  console.log(`\nseed ${seed} of ${recipe} fails:`)
+  for (const { rule, message } of violations) console.log(`  ${rule}: ${message}`)
+  const words = Object.keys(set).length === 0 ? '' : ` --set '${JSON.stringify(set)}'`
+  console.log(`  again: npm run simulate -- --recipe ${recipe} --seed ${seed}${words} --trace`)
+}
+
+function say(
+  { json }: Options,
+  tallies: ReadonlyMap<string, Tally>,
+  failures: readonly Failure[],
+  startedMs: number,
+): void {
+  if (json) return
+  const passedS = (performance.now() - startedMs) / 1000
+  for (const [recipe, { seeds, acquisitions, virtualMs, twice }] of tallies) {
+    const failed = failures.filter(failure => failure.recipe === recipe).length
+    const facts = [
+      `${seeds} seeds`,
+      `${failed} failed`,
+      ...(acquisitions > 0 ? [`${acquisitions} acquisitions`] : []),
+      `${(virtualMs / 3_600_000).toFixed(1)} virtual hours`,
+      `${twice} played twice`,
+      `${passedS.toFixed(0)} s`,
+    ]
+    console.log(`simulation ${recipe}: ${facts.join(', ')}`)
+  }
+}
+
+function emptyTally(): Tally {
+  return { seeds: 0, acquisitions: 0, virtualMs: 0, twice: 0, strikes: {} }
+}
+
+function add(sum: Tally, part: Tally): void {
+  sum.seeds += part.seeds
+  sum.acquisitions += part.acquisitions
+  sum.virtualMs += part.virtualMs
+  sum.twice += part.twice
+  for (const [kind, count] of Object.entries(part.strikes) as [FaultKind, number][])
+    sum.strikes[kind] = (sum.strikes[kind] ?? 0) + count
+}
+
+function seconds(ms: number): string {
+  return (ms / 1000).toFixed(1)
+}

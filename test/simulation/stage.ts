@@ -1,0 +1,60 @@
+import { connect, type Etcd } from '../../src/index.ts'
+import type { Cluster } from './cluster.ts'
+import type { Network } from './network.ts'
+import type { Plan } from './plan.ts'
+import type { Recorder } from './recorder.ts'
+import { SimulatedProcess } from './simulated-process.ts'
+import type { World } from './world.ts'
+
+/** Where the actors play: one cluster, one network, and the processes that come and go. */
+export interface Stage {
+  readonly plan: Plan
+  readonly world: World
+  readonly network: Network
+  readonly cluster: Cluster
+  readonly recorder: Recorder
+  /** True from when everything heals on: actors finish what they are at and leave. */
+  readonly isOver: boolean
+  /** Something an actor has no explanation for. */
+  unexpected(error: unknown, where: string): void
+}
+
+/** What one process does on its stage, from start to end. It resolves when all of it is put in order. */
+export type Actor = (process: SimulatedProcess, stage: Stage) => Promise<void>
+
+export interface Workload {
+  readonly name: string
+  readonly actor: Actor
+  /** The prefixes below which nothing may be left when all actors are gone. */
+  lines(plan: Plan): readonly string[]
+  /** Shows that each line can still be had, once everything is healed. */
+  readonly afterwards: Actor
+}
+
+export function startProcess(stage: Stage, name: string): SimulatedProcess {
+  const { drift } = stage.plan
+  const clockRate = 1 + stage.world.random.fork(`clock ${name}`).between(-drift, drift)
+  return new SimulatedProcess(stage.world, { name, clockRate })
+}
+
+/** Connects until it works, or until the play is over. */
+export async function connected(process: SimulatedProcess, stage: Stage): Promise<Etcd | undefined> {
+  for (;;) {
+    try {
+      const etcd = await connect([...stage.cluster.endpoints], {
+        transport: stage.network.transportOf(process),
+        runtime: process,
+      })
+      // What is worth telling an operator is no news here.
+      etcd.on('warning', () => {})
+      return etcd
+    } catch {
+      if (stage.isOver) return undefined
+      await pause(process, 200)
+    }
+  }
+}
+
+export function pause(process: SimulatedProcess, ms: number): Promise<void> {
+  return new Promise(resolve => void process.setTimer(ms, resolve))
+}
