@@ -1,0 +1,124 @@
+/**
+ * Breaks the library on purpose, one way after another, and shows what sees it. Usage, after the build:
+ *
+ *     node dist/test/mutants/run.js [--only name]... [--jobs n] [--seeds n] [--tests-only] [--markdown file]
+ *
+ * Whatever is to see a mutant runs on the unbroken library first. A mutant that does not compile is a mistake of
+ * the list. The last line counts; the exit status is 1 unless every mutant was killed.
+ */
+import { existsSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import type { Killer } from './killer.ts'
+import type { Mutant } from './mutant.ts'
+import { mutants } from './mutants.ts'
+import { describe, markdown, summary } from './report.ts'
+import { SimulationKiller, simulationFile } from './simulation-killer.ts'
+import { nameOf, TestKiller } from './test-killer.ts'
+import { type Trial, tried } from './trial.ts'
+import { Workshop } from './workshop.ts'
+
+/** Files the tests start in processes of their own. */
+const STARTED = ['support/embedded-process', 'support/fatal-warnings']
+const SIMULATION_LIMIT_MS = 60_000
+
+interface Plan {
+  readonly mutants: readonly Mutant[]
+  readonly jobs: number
+  readonly seeds: number
+  readonly simulate: boolean
+  readonly markdown: string | undefined
+}
+
+// So that what runs for us ends with us.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
+process.exitCode = await main(planFrom(process.argv.slice(2)))
+
+async function main(plan: Plan): Promise<number> {
+  const killers = killersOf(plan)
+  const tests = plan.mutants.flatMap(mutant => mutant.tests.map(({ file }) => `${file}.test`))
+  const files = new Set([...tests, ...STARTED, ...(plan.simulate ? [simulationFile] : [])])
+  const workshops = [await Workshop.open([...files])]
+  try {
+    const complaints = await baseline(workshops[0]!, killers)
+    if (complaints.length > 0) {
+      console.log(['The unbroken library does not pass:', ...complaints].join('\n'))
+      return 1
+    }
+    while (workshops.length < plan.jobs) workshops.push(await workshops[0]!.copy())
+    const trials = await tryAll(plan, workshops, killers)
+    console.log(`\n${summary(trials)}`)
+    if (plan.markdown !== undefined) await writeFile(plan.markdown, markdown(trials))
+    return trials.every(({ fate }) => fate === 'killed') ? 0 : 1
+  } finally {
+    await Promise.all(workshops.map(workshop => workshop[Symbol.asyncDispose]()))
+  }
+}
+
+/** In the order of the list, whichever is done first. */
+async function tryAll(
+  { mutants, simulate }: Plan,
+  workshops: readonly Workshop[],
+  killers: ReadonlyMap<string, Killer>,
+): Promise<readonly Trial[]> {
+  const waiting = [...mutants]
+  const trials = new Map<Mutant, Trial>()
+  const work = async (workshop: Workshop) => {
+    for (let mutant = waiting.shift(); mutant !== undefined; mutant = waiting.shift()) {
+      const trial = await tried(mutant, workshop, {
+        tests: mutant.tests.map(suspect => killers.get(nameOf(suspect))!),
+        simulations: simulate ? (mutant.simulations ?? []).map(recipe => killers.get(recipe)!) : [],
+      })
+      trials.set(mutant, trial)
+      console.log(describe(trial))
+    }
+  }
+  await Promise.all(workshops.map(work))
+  return mutants.map(mutant => trials.get(mutant)!)
+}
+
+async function baseline(workshop: Workshop, killers: ReadonlyMap<string, Killer>): Promise<string[]> {
+  const complaints: string[] = []
+  for (const killer of killers.values()) {
+    const complaint = await killer.baseline(workshop)
+    if (complaint !== undefined) complaints.push(complaint)
+  }
+  return complaints
+}
+
+/** Each test and each simulation once, by its name. */
+function killersOf({ mutants, simulate, seeds }: Plan): ReadonlyMap<string, Killer> {
+  const killers = new Map<string, Killer>()
+  for (const { tests, simulations = [] } of mutants) {
+    for (const suspect of tests) killers.set(nameOf(suspect), new TestKiller(suspect))
+    for (const recipe of simulate ? simulations : [])
+      killers.set(recipe, new SimulationKiller({ recipe, seeds, limitMs: SIMULATION_LIMIT_MS }))
+  }
+  return killers
+}
+
+function planFrom(args: string[]): Plan {
+  const { values } = parseArgs({
+    args,
+    options: {
+      only: { type: 'string', multiple: true, default: [] },
+      jobs: { type: 'string', default: '1' },
+      seeds: { type: 'string', default: '2000' },
+      'tests-only': { type: 'boolean', default: false },
+      markdown: { type: 'string' },
+    },
+  })
+  for (const name of values.only) {
+    if (!mutants.some(mutant => mutant.name === name)) throw new RangeError(`there is no mutant ${name}`)
+  }
+  const isBuilt = existsSync(fileURLToPath(new URL(`../${simulationFile}.js`, import.meta.url)))
+  if (!isBuilt && !values['tests-only']) console.log('There is no simulation: tests only.')
+  return {
+    mutants: values.only.length === 0 ? mutants : mutants.filter(({ name }) => values.only.includes(name)),
+    jobs: Number(values.jobs),
+    seeds: Number(values.seeds),
+    simulate: isBuilt && !values['tests-only'],
+    markdown: values.markdown,
+  }
+}
