@@ -49,11 +49,7 @@ async function main(plan: Plan): Promise<void> {
   if (plan.suites.includes('fast')) await runAva('fast', fast, plan, {})
   if (plan.suites.includes('live')) {
     const live = files.filter(file => isIn('live', file))
-    // The embedded etcd speaks no TLS; all else is asked of it as of the others.
-    const tls = path.join('live', 'client', 'tls.test.js')
-    const embedded = live.filter(file => !file.endsWith(tls))
-    if (plan.embedded) console.log(`live embedded: left out ${tls}: the embedded etcd speaks no TLS`)
-    if (plan.embedded) await runAva('live embedded', embedded, plan, { QUORATE_ETCD_SERIES: 'embedded' })
+    if (plan.embedded) await runAva('live embedded', live, plan, { QUORATE_ETCD_SERIES: 'embedded' })
     for (const { series } of servers) {
       await runAva(`live ${series}`, live, plan, { QUORATE_ETCD_SERIES: series })
     }

@@ -280,6 +280,48 @@ test('delayed bytes come late and in order, also when the delay shrinks on the w
   })
 })
 
+test('sliced bytes arrive in pieces of that size, all of them and in order', async t => {
+  await withProxy(async ({ target, proxy, client }) => {
+    const one = client()
+    one.say('a')
+    await one.hears('A')
+    proxy.slice(2)
+    const sizes: number[] = []
+    one.socket.on('data', chunk => sizes.push(chunk.length))
+    target.sockets[0]?.write('bcdefgh')
+    await one.hears('Abcdefgh')
+    t.true(sizes.length > 1, `came as ${sizes}`)
+    await proxy.heal()
+    target.sockets[0]?.write('i')
+    await one.hears('Abcdefghi')
+  })
+})
+
+test('a proxy that loses replies lets settings and pings pass, and resets at the first frame of an answer', async t => {
+  await withProxy(async ({ target, proxy, client }) => {
+    proxy.loseReplies()
+    const one = client()
+    await target.until(() => target.sockets.length === 1)
+    const settings = frame(4, 'settings')
+    const ping = frame(6, '12345678')
+    const answered = frame(1, 'head')
+    // Torn anywhere: a frame is found all the same.
+    for (const part of [settings.slice(0, 3), settings.slice(3) + ping.slice(0, 12), ping.slice(12)])
+      target.sockets[0]?.write(part)
+    await one.hears(settings + ping)
+    t.is(proxy.repliesLost, 0)
+    target.sockets[0]?.write(answered.slice(0, 5))
+    await one.hears(settings + ping + answered.slice(0, 5))
+    target.sockets[0]?.write(answered.slice(5))
+    t.is(await one.ends(), 'ECONNRESET')
+    t.is(proxy.repliesLost, 1)
+    await proxy.heal()
+    const fresh = client()
+    fresh.say('c')
+    await fresh.hears('C')
+  })
+})
+
 test('a reset strikes every connection at both sides, and new ones are served', async t => {
   await withProxy(async ({ target, proxy, client }) => {
     const pair = [client(), client()]
@@ -370,4 +412,9 @@ async function standstill(read: () => number): Promise<void> {
     if (read() !== last) turns = 0
     last = read()
   }
+}
+
+/** An HTTP/2 frame of that type. */
+function frame(type: number, payload: string): string {
+  return String.fromCharCode(0, 0, payload.length, type, 0, 0, 0, 0, 1) + payload
 }
