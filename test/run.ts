@@ -1,8 +1,8 @@
 /**
- * The whole proof in one command: lint, the tests that need no server, then the live tests on the embedded
- * etcd and on each series, and those against other clients. Usage, after the build:
+ * The whole proof in one command: lint, the tests that need no server, the simulation, then the live tests on
+ * the embedded etcd and on each series, those against other clients, and real faults. Usage, after the build:
  *
- *     node dist/test/run.js [--series 3.4|3.5|embedded]... [--suite lint|fast|live|interop]... [--match title]...
+ *     node dist/test/run.js [--series 3.4|3.5|embedded]... [--suite name]... [--match title]...
  *
  * Only test files that have a source are run, so what an earlier build left in `dist` is not counted. The last
  * line is `N passed, N failed`; the exit status is 1 if anything failed.
@@ -21,8 +21,12 @@ import { TapReader, type Totals } from './support/tap.ts'
 const root = fileURLToPath(new URL('../../', import.meta.url))
 const compiled = fileURLToPath(new URL('.', import.meta.url))
 
-const suiteNames = ['lint', 'fast', 'live', 'interop'] as const
+const suiteNames = ['lint', 'fast', 'simulation', 'live', 'interop', 'chaos'] as const
 type SuiteName = (typeof suiteNames)[number]
+
+/** As many seeds as there is time for, and at least so many of each recipe. */
+const SIMULATION = [path.join(compiled, 'simulation', 'run.js'), '--tap', '--seeds', '500', '--seconds', '60']
+const CHAOS = [path.join(compiled, 'chaos', 'run.js'), '--tap', '--short']
 
 interface Plan {
   readonly series: readonly Series[]
@@ -47,6 +51,7 @@ async function main(plan: Plan): Promise<void> {
 
   if (plan.suites.includes('lint')) await lint()
   if (plan.suites.includes('fast')) await runAva('fast', fast, plan, {})
+  if (plan.suites.includes('simulation')) await runTap('simulation', SIMULATION)
   if (plan.suites.includes('live')) {
     const live = files.filter(file => isIn('live', file))
     if (plan.embedded) await runAva('live embedded', live, plan, { QUORATE_ETCD_SERIES: 'embedded' })
@@ -59,6 +64,9 @@ async function main(plan: Plan): Promise<void> {
     for (const { series } of servers) {
       await runAva(`interop ${series}`, interop, plan, { QUORATE_ETCD_SERIES: series })
     }
+  }
+  if (plan.suites.includes('chaos')) {
+    for (const { series } of servers) await runTap(`chaos ${series}`, [...CHAOS, '--series', series])
   }
   summarize()
 }
@@ -87,7 +95,7 @@ function oneOf<Known extends string>(known: readonly Known[], wanted: string, op
 
 /** A series that cannot be had is a failure, and the others are tested all the same. */
 async function findServers(plan: Plan): Promise<EtcdBinary[]> {
-  if (!plan.suites.includes('live') && !plan.suites.includes('interop')) return []
+  if (!(['live', 'interop', 'chaos'] as const).some(suite => plan.suites.includes(suite))) return []
   const found: EtcdBinary[] = []
   for (const series of plan.series) {
     try {
@@ -152,21 +160,32 @@ async function runAva(
   env: NodeJS.ProcessEnv,
 ): Promise<void> {
   if (files.length === 0) return console.log(`${name}: no test files`)
+  const ava = path.join(root, 'node_modules', 'ava', 'entrypoints', 'cli.mjs')
+  const matches = plan.match.map(title => `--match=${title}`)
+  await runTap(name, [ava, '--tap', '--concurrency=2', ...matches, ...files], {
+    env,
+    mayBeEmpty: plan.match.length > 0,
+  })
+}
+
+/** Runs what writes its results as TAP. */
+async function runTap(
+  name: string,
+  args: readonly string[],
+  { env = {}, mayBeEmpty = false }: { readonly env?: NodeJS.ProcessEnv; readonly mayBeEmpty?: boolean } = {},
+): Promise<void> {
   const startedAtMs = performance.now()
   const reader = new TapReader(([title, ...details]) => {
     console.log([`✘ ${name}: ${title}`, ...details].join('\n'))
   })
-  const ava = path.join(root, 'node_modules', 'ava', 'entrypoints', 'cli.mjs')
-  const matches = plan.match.map(title => `--match=${title}`)
-  const args = [ava, '--tap', '--concurrency=2', ...matches, ...files]
   const code = await runNode(args, { ...process.env, ...env, NODE_OPTIONS: strictOptions() }, line =>
     reader.line(line),
   )
   reader.end()
   const { totals } = reader
-  const nothingMatched = plan.match.length > 0 && totals.passed + totals.failed === 0
-  const brokenOff = !nothingMatched && ((code !== 0 && totals.failed === 0) || !reader.isWhole)
-  if (brokenOff) console.log(`✘ ${name}: ava ended with status ${code} before all results were told`)
+  const isEmpty = mayBeEmpty && totals.passed + totals.failed === 0
+  const brokenOff = !isEmpty && ((code !== 0 && totals.failed === 0) || !reader.isWhole)
+  if (brokenOff) console.log(`✘ ${name}: it ended with status ${code} before all results were told`)
   finishRow(name, startedAtMs, { ...totals, failed: totals.failed + (brokenOff ? 1 : 0) })
 }
 

@@ -23,7 +23,7 @@ import { approach } from './far-place.ts'
 import type { Line } from './line.ts'
 import { type LineReading, lineRange, lineReading } from './line-reading.ts'
 import { Lines } from './lines.ts'
-import { type Place, placeTaken } from './place.ts'
+import { type Place, placeGone, placeTaken } from './place.ts'
 import type { Rule } from './rule.ts'
 
 export interface AcquireOptions {
@@ -122,6 +122,12 @@ class Acquisition implements Attempt<Claim>, Place {
     try {
       const reading = await this.#create()
       this.#abandoned.throwIfAborted()
+      // An answer may come later than the watch tells what became of its key: nobody would tell it again.
+      const goneAt = line.goneAt(this.mine)
+      if (goneAt !== undefined) {
+        this.#session.doubt()
+        throw placeGone(this.mine, goneAt)
+      }
       if (!reading.entries.some(entry => this.#blocks(entry)) && !isFar(reading, this.mine)) return 'free'
       this.#refuseOwnName(reading)
       if (isFar(reading, this.mine)) return 'far'

@@ -4,7 +4,7 @@ import type { Timer } from '../../src/support/runtime.ts'
 import { mapKey, prefixEnd } from '../../src/wire/bytes.ts'
 import { EtcdError } from '../../src/wire/errors.ts'
 import type { Event } from '../../src/wire/gen/kv.g.ts'
-import { entryOf } from './entry.ts'
+import { type Entry, entryOf } from './entry.ts'
 import { type LineReading, readLine } from './line-reading.ts'
 import { Ahead, type Place, placeGone, placeTaken } from './place.ts'
 import type { Rule } from './rule.ts'
@@ -76,6 +76,12 @@ export class Line {
     this.#unanswered += 1
     this.#linger?.cancel()
     this.#linger = undefined
+  }
+
+  /** The revision our place was deleted at, if that is known before the answer to its creation is. */
+  goneAt({ name, createRevision }: Entry): bigint | undefined {
+    const deletedAt = this.#deletions.get(name)
+    return deletedAt !== undefined && deletedAt > createRevision ? deletedAt : undefined
   }
 
   /** Its request was answered, and the answer used, or it never will be. */

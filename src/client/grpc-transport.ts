@@ -364,7 +364,8 @@ function failure(code: unknown, message: unknown): TransportFailure {
   return {
     status: Number.isInteger(code) ? (code as number) : status.UNKNOWN,
     message: typeof message === 'string' ? message : '',
-    sent: true,
+    // RFC 9113, 8.7: what a server refuses this way it has not looked at. grpc-js knows no other way to say so.
+    sent: message !== 'Stream refused by server',
   }
 }
 

@@ -1,4 +1,5 @@
 import { checkInteger, checkOneOf, checkOptions, checkRevision } from '../support/options.ts'
+import { compact } from './compaction.ts'
 import type { Core } from './core.ts'
 import type { Aftermath, FaultEffect, FaultRules, FaultTarget } from './fault-rules.ts'
 import type { Front } from './front.ts'
@@ -149,8 +150,8 @@ export class EmbeddedFaults implements Faults {
   }
 
   compact(revision?: bigint): void {
-    const { store } = this.#parts.core
-    store.compact(revision === undefined ? store.revision : checkRevision(revision, 'revision'))
+    const { core } = this.#parts
+    compact(core, revision === undefined ? core.store.revision : checkRevision(revision, 'revision'))
   }
 
   heal(): void {

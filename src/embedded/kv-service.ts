@@ -1,5 +1,6 @@
 import type { TxnRequest } from '../wire/gen/rpc.g.ts'
 import { methods } from '../wire/methods.ts'
+import { compact } from './compaction.ts'
 import { type Core, headerOf } from './core.ts'
 import { checkDeleteRange, checkPut, checkRange, checkTxn } from './kv-checks.ts'
 import type { Member } from './member.ts'
@@ -83,7 +84,7 @@ export function kvService(core: Core): Service {
       methods.compact,
       ({ revision }, context) => {
         access.compact(context)
-        store.compact(revision)
+        compact(core, revision)
         return { header: headerOf(core, context.member, store.revision) }
       },
       'write',
@@ -93,9 +94,7 @@ export function kvService(core: Core): Service {
 
 /** A member answers from what it has applied, and what it has not is the future to it. */
 function sightOf({ store }: Pick<Core, 'store'>, { revision }: Member): Sight {
-  if (revision === store.revision) return PRESENT
-  // Members share what was compacted: what is older than that cannot be told any more, even by one that lags.
-  return { now: revision < store.compactRevision ? store.compactRevision : revision, last: revision }
+  return revision === store.revision ? PRESENT : { now: revision, last: revision }
 }
 
 /** What the heavier branch would store. */

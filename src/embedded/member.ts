@@ -86,6 +86,18 @@ export class Member {
     this.#catchUp()
   }
 
+  /** Applies what it has to, up to this revision, however late it is. */
+  reach(revision: bigint): void {
+    for (
+      let next = this.#behind[0];
+      next !== undefined && next.commit.revision <= revision;
+      next = this.#behind[0]
+    ) {
+      this.#behind.shift()
+      this.#advance(next.commit)
+    }
+  }
+
   loseLeader(): void {
     this.#hasLeader = false
     for (const action of [...this.#leaderLost]) action()

@@ -177,8 +177,7 @@ export class Store {
 
   /** Forgets what was before this revision: reads and watches below it are refused from now on. */
   compact(revision: bigint): void {
-    if (revision <= this.#compactRevision) throw refuse.compacted()
-    if (revision > this.#revision) throw refuse.futureRevision()
+    this.assertCompactable(revision)
     this.#compactRevision = revision
     for (const { changes } of this.#log.slice(0, Math.max(0, Number(revision - this.#logStart) + 1)))
       for (const { name } of changes) this.#trim(name, revision)
@@ -187,6 +186,12 @@ export class Store {
     if (forgotten <= 0) return
     this.#log.splice(0, forgotten)
     this.#logStart = revision
+  }
+
+  /** Refuses a revision that is compacted already, and one of the future. */
+  assertCompactable(revision: bigint): void {
+    if (revision <= this.#compactRevision) throw refuse.compacted()
+    if (revision > this.#revision) throw refuse.futureRevision()
   }
 
   /** Every revision from this one on that is not compacted; those that change nothing in the interval may be left out. */

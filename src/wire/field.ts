@@ -1,4 +1,5 @@
 import type { Reader } from 'protobufjs/minimal.js'
+import { readUint64 } from './int64.ts'
 
 /**
  * What generated code asks at each field: that a value to send is what its type says, since protobufjs takes
@@ -60,8 +61,30 @@ export function requireEnd(reader: Reader, end: number): void {
 
 /** Steps over a field this client does not know. */
 export function skipField(reader: Reader, tag: number): void {
-  reader.skipType(tag & 7, 0, tag >>> 3)
+  skip(reader, tag, 0)
 }
+
+/** protobufjs itself steps over numbers of any length. */
+function skip(reader: Reader, tag: number, depth: number): void {
+  if (tag >>> 3 === 0) throw new RangeError('illegal tag: field number 0')
+  switch (tag & 7) {
+    case VARINT:
+      readUint64(reader)
+      return
+    case GROUP: {
+      if (depth >= DEPTH_LIMIT) throw new RangeError(`nested more than ${DEPTH_LIMIT} deep`)
+      const end = tag - GROUP + GROUP_END
+      for (let inner = reader.tag(); inner !== end; inner = reader.tag()) skip(reader, inner, depth + 1)
+      return
+    }
+    default:
+      reader.skipType(tag & 7)
+  }
+}
+
+const VARINT = 0
+const GROUP = 3
+const GROUP_END = 4
 
 function requireInteger(value: number, min: number, max: number, field: string): number {
   if (typeof value !== 'number') throw new TypeError(`${field} must be a number, not ${typeof value}`)

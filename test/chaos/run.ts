@@ -11,7 +11,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { parseArgs } from 'node:util'
+import { inspect, parseArgs } from 'node:util'
 import { allSeries, findEtcd, type Series } from '../support/etcd-binaries.ts'
 import { FaultyCluster } from '../support/etcd-cluster.ts'
 import type { Form, Scenario, Scene, Verdict } from './scenario.ts'
@@ -104,7 +104,7 @@ async function judged(title: string, run: () => Promise<Verdict>): Promise<void>
   const { measured, broken } = await run().catch(
     (error): Verdict => ({
       measured: [],
-      broken: [error instanceof Error ? (error.stack ?? '') : String(error)],
+      broken: [inspect(error)],
     }),
   )
   const number = passed + failed + 1

@@ -158,6 +158,8 @@ class Soak {
     crew.work(round)
     await this.#strike({ round, journal }, faultsMs)
     await this.#cluster.mend()
+    // The histories alone may have filled the database.
+    await makeRoom(etcd, this.#cluster.endpoints, () => recording.recorded())
     const restedMs = await crew.rest()
     this.#slowestRestMs = Math.max(this.#slowestRestMs, restedMs)
     const until = await this.#putTheEnd(round, journal)
@@ -171,7 +173,6 @@ class Soak {
     this.#troubles.push(...crew.troubles.splice(0), ...recording.troubles.splice(0))
     const summary = await this.#check(round, commits, crew.deaths)
     this.#options.say(`round ${number}: ${summary}, at rest after ${Math.round(restedMs)} ms`)
-    await makeRoom(etcd, this.#cluster.endpoints, () => recording.recorded())
   }
 
   async #strike(parts: Pick<Stage, 'round' | 'journal'>, forMs: number): Promise<void> {

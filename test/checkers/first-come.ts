@@ -48,11 +48,13 @@ function outOfTurn(
   acquisition: Acquisition,
   { lives, rule }: LineTruth,
   lastGone: readonly number[],
-  { recorderLagMs }: Assumptions,
+  { recorderLagMs, lostEvents }: Assumptions,
   truth: ServerTruth,
 ): PlaceLife | undefined {
   const life = truth.lifeOf(acquisition)
   if (life === undefined) return undefined
+  // It was gone already, and a server that withholds events need not have told.
+  if (lostEvents === true && truth.at(life.gone) <= acquisition.settledAt) return undefined
   const turn = Math.min(truth.lastBy(acquisition.settledAt, recorderLagMs), life.gone - 1)
   const position = positionOf(lives, life)
   if (lastGone[position]! <= turn) return undefined

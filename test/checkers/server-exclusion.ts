@@ -25,6 +25,7 @@ export function checkServerExclusion(
         involved: [id],
       })
     } else if (
+      !neverHeard(life.gone, settledAt, assumptions, truth) &&
       !life.owned.some(
         ({ from, until }) => truth.at(from) - recorderLagMs <= settledAt && truth.at(until) >= invokedAt,
       )
@@ -40,4 +41,14 @@ export function checkServerExclusion(
     }
   }
   return violations
+}
+
+/** The place was gone before the grant, and a server that withholds events need not have told. */
+function neverHeard(
+  gone: number,
+  settledAt: number,
+  { lostEvents }: Assumptions,
+  truth: ServerTruth,
+): boolean {
+  return lostEvents === true && truth.at(gone) <= settledAt
 }

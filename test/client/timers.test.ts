@@ -19,24 +19,17 @@ test('a timer beyond 2^31 ms waits, and Node finds nothing wrong with it', async
 
 test('when a timer rings its time has passed, although Node counts in whole milliseconds', async t => {
   const runtime = nodeRuntime()
-  const early: number[] = []
-  const rings: Promise<void>[] = []
-  // Set at so many different fractions of a millisecond that Node would have some of them ring early.
-  for (let n = 0; n < 200; n++) {
-    const startedAtMs = runtime.now()
-    const dueAtMs = startedAtMs + 5
-    rings.push(
-      new Promise(resolve => {
-        runtime.setTimer(5, () => {
-          if (runtime.now() < dueAtMs) early.push(dueAtMs - runtime.now())
-          resolve()
-        })
-      }),
-    )
-    while (runtime.now() < startedAtMs + 0.03) {
-      // On to the next fraction.
+  // Of a hundred timers Node has about one ring early, by up to a millisecond.
+  for (let n = 0; n < 600; n++) {
+    const phaseMs = runtime.now() + runtime.random()
+    while (runtime.now() < phaseMs) {
+      // On to another fraction of a millisecond.
     }
+    const dueAtMs = runtime.now() + 1
+    const rangAtMs = await new Promise<number>(resolve => {
+      runtime.setTimer(1, () => resolve(runtime.now()))
+    })
+    if (rangAtMs < dueAtMs) return t.fail(`${dueAtMs - rangAtMs} ms early`)
   }
-  await Promise.all(rings)
-  t.deepEqual(early, [])
+  t.pass()
 })

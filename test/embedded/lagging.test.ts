@@ -60,6 +60,16 @@ test('a transaction of serializable reads sees the past of a member that lags', 
   await t.throwsAsync(read(2n), { message: 'etcdserver: mvcc: required revision is a future revision' })
 })
 
+test('a member that lags has applied what is compacted, and not what came after', async t => {
+  const { server, first, second } = await setUp()
+  server.faults.lag(1, Infinity)
+  for (let count = 0; count < 3; count++) await first.call(methods.put, { key })
+  server.faults.compact(3n)
+  const { header, kvs } = await second.call(methods.range, { key, serializable: true })
+  t.is(header?.revision, 3n)
+  t.like(kvs, [{ version: 2n, modRevision: 3n }])
+})
+
 test('whatever was committed is applied when the lag is over, neither earlier nor later', async t => {
   const { runtime, server, first, second } = await setUp()
   const seen = async () =>

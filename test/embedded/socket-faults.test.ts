@@ -60,7 +60,7 @@ test('after a GOAWAY calls under way are answered, new ones take a new connectio
   await etcd.put('first', '')
   const seen = witness.watch(prefix('k/'))
   await seen.ready
-  server.faults.delay({ method: 'Put', replyMs: 200, times: 10 })
+  server.faults.delay({ method: 'Put', replyMs: 2000, times: 10 })
   let answered = 0
   const under = Array.from({ length: 10 }, (_, at) => etcd.put(`k/${at}`, '').then(() => answered++))
   await written(seen, 10)

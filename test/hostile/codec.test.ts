@@ -1,9 +1,11 @@
 import test from 'ava'
 import fc from 'fast-check'
+import type protobuf from 'protobufjs'
 import { EtcdError } from '../../src/wire/errors.ts'
 import { Random } from '../support/differential/random.ts'
 import { type AnyCodec, type AnyMessage, codecOf, messages, types } from '../wire/reflection.ts'
 import { joined, mutated, varint } from './mutation.ts'
+import { checkWellFormed } from './well-formed.ts'
 
 /**
  * How many frames are tried, and where chance begins. The long form, half an hour:
@@ -18,6 +20,7 @@ const FRAMES_PER_TYPE = 24
 const PATIENCE_MS = 1000
 
 interface Fuzzed {
+  readonly type: protobuf.Type
   readonly codec: AnyCodec
   /** Names of the fields, as an empty message has them. */
   readonly fields: string
@@ -28,6 +31,7 @@ const fuzzed: readonly Fuzzed[] = types.map(type => {
   const codec = codecOf(type)
   const frames = fc.sample(messages(type), { numRuns: FRAMES_PER_TYPE, seed })
   return {
+    type,
     codec,
     fields: Object.keys(codec.decode(new Uint8Array(0))).join(),
     frames: frames.map(message => Uint8Array.from(codec.encode(message))),
@@ -108,16 +112,17 @@ test('names of Object.prototype on the wire are text like any other', t => {
 })
 
 /** Reads a frame. False when it is refused as it should be; throws on whatever is neither that nor a whole message. */
-function accepts({ codec, fields }: Fuzzed, frame: Uint8Array): boolean {
+function accepts({ type, codec, fields }: Fuzzed, frame: Uint8Array): boolean {
   const startedAtMs = performance.now()
   const message = read(codec, frame)
   const tookMs = performance.now() - startedAtMs
   if (tookMs > PATIENCE_MS) throw new Error(`it took ${tookMs} ms`)
   if (message === undefined) return false
+  checkWellFormed(type, frame)
   if (Object.keys(message).join() !== fields) throw new Error(`has the fields ${Object.keys(message)}`)
-  // A received byte becomes one item of a list at most, and one character.
+  // A received byte becomes one item of a list at most, one character, or the name of a choice.
   const size = weigh(message, frame)
-  if (size > 4 * frame.length) throw new Error(`${frame.length} bytes became ${size}`)
+  if (size > 16 * frame.length) throw new Error(`${frame.length} bytes became ${size}`)
   // Whatever was understood is a value of its type: it can be sent, and is understood as the same.
   const again = codec.decode(codec.encode(message))
   if (!same(message, again)) throw new Error('is understood otherwise when it is sent on')

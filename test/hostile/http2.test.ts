@@ -45,6 +45,10 @@ const streamers: Readonly<Record<string, (stream: ServerHttp2Stream) => void>> =
     trailing(stream, { 'grpc-status': 'banana', 'grpc-message': '%0A%1b[31mroot%00%zz%' })
     stream.end()
   },
+  'words that steer a terminal and forge a line': stream => {
+    trailing(stream, { 'grpc-status': '13', 'grpc-message': 'a%0A[OK] b%1b[31mc%00d' })
+    stream.end()
+  },
   'a status beyond all numbers': stream => {
     trailing(stream, { 'grpc-status': '99999999999999999999', 'grpc-message': 'x'.repeat(3000) })
     stream.end()

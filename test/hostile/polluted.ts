@@ -174,5 +174,5 @@ async function attempt(name: string, value: unknown): Promise<string | undefined
 }
 
 function patience(): Promise<string> {
-  return new Promise(resolve => setTimeout(resolve, 3000, 'it hangs').unref())
+  return new Promise(resolve => setTimeout(resolve, 20_000, 'it hangs').unref())
 }

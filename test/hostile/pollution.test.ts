@@ -2,6 +2,7 @@ import test from 'ava'
 import { run } from './child.ts'
 
 test('whatever is put into Object.prototype, every request and every result is what it was without', async t => {
+  t.timeout(300_000)
   const { stdout, stderr } = await run('polluted.js')
   t.is(stderr, '')
   const { names, lines, differences } = JSON.parse(stdout) as {

@@ -121,13 +121,16 @@ test('tryLock told that the name is taken, by nobody, is PROTOCOL', async t => {
   await t.throwsAsync(session.mutex('l').tryLock(), { instanceOf: EtcdError, code: 'PROTOCOL' })
 })
 
-test('a lease granted under another id than the one asked for is PROTOCOL', async t => {
+test('a lease granted under another id than the one asked for is PROTOCOL, and the one asked for is revoked', async t => {
   const { transport, etcd } = await setUp()
   transport.respond = answered => {
     if (answered.path === methods.leaseGrant.path) answered.answer({ id: 4711n, ttl: 10n })
     else answered.answer()
   }
   await t.throwsAsync(etcd.session(), { instanceOf: EtcdError, code: 'PROTOCOL' })
+  await settle()
+  const [granted, revoked] = transport.calls
+  t.is(revoked?.request(methods.leaseRevoke).id, granted?.request(methods.leaseGrant).id)
 })
 
 for (const token of ['two\nlines', 'nul\0', 'caf\u00e9', '']) {

@@ -29,6 +29,7 @@ function run(...args: readonly string[]): Promise<{ code: number; findings: read
 }
 
 test('five thousand times everything a client does leaves nothing behind', async t => {
+  t.timeout(300_000)
   const { code, findings } = await run('--cycles', '5000')
   t.deepEqual(
     findings.filter(({ faults }) => faults.length > 0).map(({ scenario, faults }) => ({ scenario, faults })),

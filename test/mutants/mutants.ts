@@ -464,7 +464,7 @@ export const mutants: readonly Mutant[] = [
     file: 'src/client/submitter.ts',
     find: 'call.unanswered = true\n      call.submission.onUnanswered?.()\n      throw',
     replace: 'throw',
-    tests: [by('client/submitter')],
+    tests: [by('client/unreadable-answers')],
     simulations: ['mutex'],
   },
   {

@@ -29,7 +29,11 @@ export class SimulationKiller implements Killer {
 
   async baseline(workshop: Workshop): Promise<string | undefined> {
     const { status, lines } = await this.#run(workshop, BASELINE_SEEDS, BASELINE_LIMIT_MS)
-    return status === 0 ? undefined : `${this.name} fails: ${lines.slice(-3).join(' ')}`
+    if (status === 0) return undefined
+    if (status === undefined) return `${this.name} took more than ${BASELINE_LIMIT_MS / 1000} s`
+    const failure = failureIn(lines)
+    const why = failure === undefined ? lines.find(line => line.includes('Error')) : failure.rule
+    return `${this.name} fails: ${why ?? `it ended with status ${status}`}`
   }
 
   async attack(workshop: Workshop): Promise<Attack> {
@@ -45,7 +49,7 @@ export class SimulationKiller implements Killer {
 
   #run(workshop: Workshop, seeds: number, limitMs: number) {
     const command = [workshop.compiled(simulationFile), '--recipe', this.#options.recipe]
-    const args = [...command, '--seeds', String(seeds), '--workers', '1', '--stop-at-first-failure', '--json']
+    const args = [...command, '--seeds', String(seeds), '--workers', '1', '--failures', '1', '--json']
     return runNode(args, { cwd: workshop.folder, limitMs })
   }
 }

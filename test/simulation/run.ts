@@ -20,6 +20,7 @@ import { workloads } from './workloads/index.ts'
 
 /** One seed in so many is played twice. */
 const TWICE_EVERY = 100
+const PROGRESS_MS = 10_000
 /** A worker is given so many seeds at a time. */
 const PORTION = 20
 
@@ -29,7 +30,10 @@ interface Options {
   readonly from: number
   readonly seconds: number
   readonly workers: number
+  /** All that came of it, in the last line. */
   readonly json: boolean
+  /** As a stream of test results, one for each recipe. */
+  readonly tap: boolean
   /** So many are enough. */
   readonly failures: number
 }
@@ -71,6 +75,7 @@ const { values } = parseArgs({
     set: { type: 'string', default: '{}' },
     trace: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
+    tap: { type: 'boolean', default: false },
     failures: { type: 'string', default: '5' },
     worker: { type: 'boolean', default: false },
   },
@@ -92,6 +97,7 @@ function checked(): Options {
     seconds: values.seconds === 'Infinity' ? 0 : positive(values.seconds, '--seconds'),
     workers: positive(values.workers, '--workers'),
     json: values.json,
+    tap: values.tap,
     failures: positive(values.failures, '--failures'),
   }
 }
@@ -126,7 +132,7 @@ async function playAll(options: Options): Promise<void> {
   const failures: Failure[] = []
   const portions = portionsOf(options, startedMs)
   const workers = Array.from({ length: options.workers }, () => startWorker())
-  const progress = setInterval(() => say(options, tallies, failures, startedMs), 5000)
+  const progress = setInterval(() => say(options, tallies, failures, startedMs), PROGRESS_MS)
   await Promise.all(
     workers.map(
       worker =>
@@ -151,6 +157,7 @@ async function playAll(options: Options): Promise<void> {
   )
   clearInterval(progress)
   say(options, tallies, failures, startedMs)
+  if (options.tap) tellTap(tallies, failures)
   if (options.json) console.log(JSON.stringify({ tallies: Object.fromEntries(tallies), failures }))
   if (failures.length > 0) process.exitCode = 1
 }
@@ -206,22 +213,40 @@ async function shrunk(plan: Plan, violations: readonly Violation[]): Promise<Fai
   return { recipe: plan.recipe, seed: plan.seed, violations: found.slice(0, 5), plan: simplest }
 }
 
-function tell({ recipe, seed, violations, plan }: Failure, { json }: Options): void {
-  if (json) return
+function tell(failure: Failure, { json, tap }: Options): void {
+  if (!json && !tap) console.log(['', ...wordsOf(failure)].join('\n'))
+}
+
+function wordsOf({ recipe, seed, violations, plan }: Failure): string[] {
   const set = differences(planOf(seed, recipe), plan)
-  console.log(`\nseed ${seed} of ${recipe} fails:`)
-  for (const { rule, message } of violations) console.log(`  ${rule}: ${message}`)
   const words = Object.keys(set).length === 0 ? '' : ` --set '${JSON.stringify(set)}'`
-  console.log(`  again: npm run simulate -- --recipe ${recipe} --seed ${seed}${words} --trace`)
+  return [
+    `seed ${seed} of ${recipe} fails:`,
+    ...violations.map(({ rule, message }) => `  ${rule}: ${message}`),
+    `  again: npm run simulate -- --recipe ${recipe} --seed ${seed}${words} --trace`,
+  ]
+}
+
+function tellTap(tallies: ReadonlyMap<string, Tally>, failures: readonly Failure[]): void {
+  for (const [index, [recipe, { seeds, acquisitions }]] of [...tallies].entries()) {
+    const failed = failures.filter(failure => failure.recipe === recipe)
+    const result = failed.length === 0 && seeds > 0 ? 'ok' : 'not ok'
+    console.log(
+      `${result} ${index + 1} - ${recipe} keeps its promises in ${seeds} seeds, ${acquisitions} acquisitions`,
+    )
+    for (const line of failed.flatMap(wordsOf)) console.log(`  ${line}`)
+  }
+  console.log(`1..${tallies.size}`)
 }
 
 function say(
-  { json }: Options,
+  { json, tap }: Options,
   tallies: ReadonlyMap<string, Tally>,
   failures: readonly Failure[],
   startedMs: number,
 ): void {
   if (json) return
+  const start = tap ? '# ' : ''
   const passedS = (performance.now() - startedMs) / 1000
   for (const [recipe, { seeds, acquisitions, virtualMs, twice }] of tallies) {
     const failed = failures.filter(failure => failure.recipe === recipe).length
@@ -233,7 +258,7 @@ function say(
       `${twice} played twice`,
       `${passedS.toFixed(0)} s`,
     ]
-    console.log(`simulation ${recipe}: ${facts.join(', ')}`)
+    console.log(`${start}simulation ${recipe}: ${facts.join(', ')}`)
   }
 }
 

@@ -61,6 +61,7 @@ export const peopleFaults: readonly Fault[] = [
     lasts: [200, 2000],
     async strike({ cluster, recorded }) {
       await fill(cluster.control)
+      // Full or not: what it put there goes.
       return () => makeRoom(cluster.control, cluster.endpoints, recorded)
     },
   },
@@ -93,5 +94,4 @@ async function fill(etcd: Etcd): Promise<void> {
       // Elsewhere members die: what did not fit in now is left out.
     }
   }
-  throw new Error('the quota was not reached')
 }

@@ -56,7 +56,6 @@ export const databaseFull: Scenario = {
     findings.note(
       `${ROUNDS[form] * WRITES} writes at the edge: done ${counts.ok}, refused ${counts.rejected}, unknown ${counts.unknown}; of those not done ${counts.found} were applied`,
     )
-    findings.expect(counts.rejected + counts.unknown > 0, 'the database was never full')
     findings.within('a refusal', refused, REFUSAL_MS)
     findings.within('a lock after the repair', recovered, RECOVERY_MS)
     return findings.verdict
