@@ -1,1 +1,0 @@
-export default { files: ['dist-host/test/**/*.test.js'], workerThreads: false, timeout: '2m', require: ['./dist-host/test/support/fatal-warnings.js'] }
