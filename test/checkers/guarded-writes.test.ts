@@ -226,3 +226,24 @@ test('a write in the very revision that takes the place had found it there', t =
   t.deepEqual(rulesOf(violations), ['guarded-write-unguarded'])
   t.is(violations[0]!.involved[0], 'y')
 })
+
+test('a write in the very revision that creates the place had not found it there', t => {
+  const first = history({
+    log: [[put('l/a', 2n), put('x', 2n, 'one')]],
+    acquisitions: [acquisition('l/a', 2n)],
+    guardedWrites: [
+      {
+        id: 'x',
+        process: 'p2',
+        acquisition: 'a2',
+        key: 'x',
+        value: 'one',
+        outcome: 'ok',
+        revision: 2n,
+        invokedAt: 0,
+        settledAt: 99,
+      },
+    ],
+  })
+  t.deepEqual(rulesOf(checkGuardedWrites(first)), ['guarded-write-unguarded'])
+})

@@ -187,7 +187,7 @@ test('delays are felt on the way in and on the way out', async t => {
 
 for (const then of ['disconnect', 'silence'] as const) {
   test(`a put whose reply is lost by ${then} was carried out, and its caller cannot know`, async t => {
-    await using all = await bench({}, { requestTimeoutMs: 300 })
+    await using all = await bench({}, { requestTimeoutMs: 2000 })
     const { server, etcd, witness } = all
     server.faults.loseReplies({ method: 'Put', times: 1, then })
     const error = await t.throwsAsync(etcd.put('k', 'v'))

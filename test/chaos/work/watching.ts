@@ -69,7 +69,8 @@ export class Onlooker {
         this.#toldUntil = revision
         return
       } catch (error) {
-        if (!EtcdError.is(error)) throw error
+        // A closed client rejects at once, for ever.
+        if (!EtcdError.is(error) || error.code === 'CLIENT_CLOSED') throw error
       }
     }
   }

@@ -63,7 +63,7 @@ const REFUSED: readonly (readonly [
 ]
 
 for (const [what, name] of NAMES) {
-  test(`${what} is a key, a namespace and a lock like any other`, async t => {
+  test.serial(`${what} is a key, a namespace and a lock like any other`, async t => {
     const { etcd } = live()
     const root = etcd.namespace(uniquePrefix(t))
     const outside = await sentinels(t, root)
@@ -117,7 +117,7 @@ for (const [what, name] of NAMES) {
 }
 
 for (const [what, name, error] of REFUSED) {
-  test(`${what} is refused as a name before any request`, async t => {
+  test.serial(`${what} is refused as a name before any request`, async t => {
     const { etcd } = live()
     const session = await etcd.session({ ttl: 60 })
     const wrong = name as string
@@ -141,7 +141,7 @@ for (const [what, name, error] of REFUSED) {
 }
 
 /** Names that are told apart, though people may not. */
-test('every name is a lock of its own: held all at once', async t => {
+test.serial('every name is a lock of its own: held all at once', async t => {
   const { etcd } = live()
   const root = etcd.namespace(uniquePrefix(t))
   const session = await root.session({ ttl: 60 })
@@ -192,7 +192,7 @@ const PAIRS: readonly (readonly [held: Bytes, wanted: Bytes])[] = [
 
 for (const [held, wanted] of PAIRS) {
   const stands = liesIn(held, wanted) ? 'stands in the line of' : 'is apart from'
-  test(`a held lock ${shown(held)} ${stands} the lock ${shown(wanted)}`, async t => {
+  test.serial(`a held lock ${shown(held)} ${stands} the lock ${shown(wanted)}`, async t => {
     const { etcd } = live()
     const root = etcd.namespace(uniquePrefix(t))
     const holder = await root.session({ ttl: 60 })
@@ -208,7 +208,7 @@ for (const [held, wanted] of PAIRS) {
   })
 }
 
-test('keys that go with a lease are named by a namespace only where they are its own', async t => {
+test.serial('keys that go with a lease are named by a namespace only where they are its own', async t => {
   const { etcd } = live()
   const at = uniquePrefix(t)
   const view = etcd.namespace(`${at}in/`)
@@ -220,7 +220,7 @@ test('keys that go with a lease are named by a namespace only where they are its
   await etcd.lease.revoke(id)
 })
 
-test('users and roles are named by any text', async t => {
+test.serial('users and roles are named by any text', async t => {
   const { auth } = live().etcd
   for (const [what, name] of NAMES) {
     if (typeof name !== 'string' || name.length > 1000) continue
