@@ -109,7 +109,7 @@ for (const [what, respond] of Object.entries(streamers)) {
     })
     const before = process.memoryUsage().rss
     const etcd = await connect(address, { connectTimeoutMs: 30_000, requestTimeoutMs: REQUEST_MS })
-    for (const call of [etcd.get('k'), etcd.put('k', 'v'), etcd.session({ ttl: 60 })]) {
+    for (const call of [() => etcd.get('k'), () => etcd.put('k', 'v'), () => etcd.session({ ttl: 60 })]) {
       const startedAtMs = performance.now()
       const error = await t.throwsAsync<Error>(call, undefined, what)
       t.true(EtcdError.is(error), error?.stack)
