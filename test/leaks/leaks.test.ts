@@ -46,7 +46,7 @@ test('64 bytes left behind in each cycle are noticed', async t => {
   t.is(findings.length, 1)
   for (const { growth, faults } of findings) {
     t.true(growth > 150_000, String(growth))
-    t.deepEqual(faults, [`the heap grew by ${growth} bytes, more than 65536`])
+    t.deepEqual(faults, [`the heap grew by ${growth} bytes, more than 114688`])
   }
 })
 
