@@ -5,6 +5,7 @@
  */
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { freePorts } from './free-port.ts'
+import { breakOff } from './tcp-proxy.ts'
 
 export class PeerProxy {
   readonly url: string
@@ -102,8 +103,8 @@ class PeerPair {
   }
 
   reset(): void {
-    this.#from.resetAndDestroy()
-    this.#to.resetAndDestroy()
+    breakOff(this.#from)
+    breakOff(this.#to)
     this.#gone()
   }
 

@@ -283,8 +283,8 @@ class Pair {
 
   reset(): void {
     for (const way of this.#ways) way.stop()
-    this.#client.resetAndDestroy()
-    this.#target?.resetAndDestroy()
+    breakOff(this.#client)
+    if (this.#target !== undefined) breakOff(this.#target)
     this.#gone()
   }
 
@@ -422,6 +422,15 @@ class Way {
     }
     this.#broken()
   }
+}
+
+/**
+ * RST where that can be had. libuv refuses to reset a socket whose own end is still on its way (`EINVAL` from
+ * `uv_tcp_close_reset`), Node takes it for closed all the same, and waits for it for ever when the process ends.
+ */
+export function breakOff(socket: Socket): void {
+  if (socket.writableEnded && !socket.writableFinished) socket.destroy()
+  else socket.resetAndDestroy()
 }
 
 function pieces(parcel: Parcel, sliceBytes: number): readonly Parcel[] {

@@ -5,6 +5,8 @@ import { Chance } from '../chance.ts'
 import { Findings, type Form, type Scenario } from '../scenario.ts'
 
 const FIRST_SUCCESS_MS = 2500
+const LATE_ELECTION_MS = 2000
+const AFTER_ELECTION_MS = 500
 const KILLS = { short: 2, long: 40 }
 const FAULTS = { short: 2, long: 100 }
 const MOVES = { short: 3, long: 200 }
@@ -21,17 +23,26 @@ export const leaderKilled: Scenario = {
   async run({ cluster, form }) {
     const findings = new Findings()
     const took: number[] = []
+    const afterLate: number[] = []
     await withClients(cluster, async clients => {
       for (let kill = 0; kill < KILLS[form]; kill++) {
         const leader = await cluster.leader()
         const killedAtMs = performance.now()
         const dying = cluster.kill(leader)
-        took.push(...(await Promise.all(clients.map(etcd => firstWrite(etcd, killedAtMs)))))
+        const electing = cluster.leader().then(() => performance.now() - killedAtMs)
+        const writes = await Promise.all(clients.map(etcd => firstWrite(etcd, killedAtMs)))
+        const electedMs = await electing
+        // Two candidates may split the votes, and the servers need another round: no client can help that.
+        if (electedMs <= LATE_ELECTION_MS) took.push(...writes)
+        else afterLate.push(...writes.map(write => write - electedMs))
         await dying
         await cluster.restart(leader)
       }
     })
-    findings.within('the first write that succeeds', took, FIRST_SUCCESS_MS)
+    if (took.length > 0) findings.within('the first write that succeeds', took, FIRST_SUCCESS_MS)
+    if (afterLate.length > 0) {
+      findings.within('the first write after an election of over 2 s', afterLate, AFTER_ELECTION_MS)
+    }
     return findings.verdict
   },
 }
