@@ -4,7 +4,7 @@ import { ownOnly } from '../src/support/own.ts'
 import { prefixEnd, text } from '../src/wire/bytes.ts'
 import { SortOrder, SortTarget } from '../src/wire/gen/rpc.g.ts'
 import { methods } from '../src/wire/methods.ts'
-import { entryOf, isForeign } from './internal/entry.ts'
+import { entryOf, isForeign, type KeysOfSession } from './internal/entry.ts'
 
 /** Somebody in a line, as far as its key tells. */
 export interface Contender {
@@ -22,6 +22,8 @@ export interface Contender {
   readonly pid?: number
   /** When it came, in milliseconds since the epoch by its own clock. */
   readonly sinceMs?: number
+  /** In the line of a read-write lock, how it is held or wanted. */
+  readonly mode?: 'read' | 'write'
   /** How long ago that was by our clock, in milliseconds; never negative. */
   readonly ageMs?: number
 }
@@ -30,6 +32,7 @@ export interface Contender {
 export async function readContenders(
   engine: Engine,
   prefix: Uint8Array,
+  keys: KeysOfSession,
   { signal, timeoutMs }: CallOptions,
 ): Promise<readonly Contender[]> {
   const end = prefixEnd(prefix)
@@ -50,7 +53,7 @@ export async function readContenders(
   return kvs.map(kv => {
     const entry = entryOf(kv)
     const { key, lease, createRevision } = entry
-    const foreign = isForeign(entry, prefix.length)
+    const foreign = isForeign(entry, prefix.length, keys)
     return {
       key: Uint8Array.from(key),
       leaseId: lease,
@@ -65,8 +68,8 @@ export async function readContenders(
 function described(
   value: Uint8Array,
   nowMs: number,
-): Pick<Contender, 'owner' | 'host' | 'pid' | 'sinceMs' | 'ageMs'> {
-  let said: { readonly [Name in 'v' | 'owner' | 'host' | 'pid' | 'sinceMs']?: unknown }
+): Pick<Contender, 'owner' | 'host' | 'pid' | 'mode' | 'sinceMs' | 'ageMs'> {
+  let said: { readonly [Name in 'v' | 'mode' | 'owner' | 'host' | 'pid' | 'sinceMs']?: unknown }
   try {
     const parsed: unknown = JSON.parse(text(value))
     if (typeof parsed !== 'object' || parsed === null) return {}
@@ -74,9 +77,11 @@ function described(
   } catch {
     return {}
   }
-  if (said.v !== 1) return {}
+  const mode = said.mode === 'read' || said.mode === 'write' ? ({ mode: said.mode } as const) : {}
+  if (said.v !== 1) return mode
   const { owner, host, pid, sinceMs } = said
   return {
+    ...mode,
     ...(typeof owner === 'string' ? { owner } : {}),
     ...(typeof host === 'string' ? { host } : {}),
     ...(typeof pid === 'number' ? { pid } : {}),

@@ -3,41 +3,37 @@ import type { KeySpace } from '../src/client/key-space.ts'
 import { checkCall } from '../src/client/kv.ts'
 import type { CallOptions } from '../src/client/submitter.ts'
 import type { SessionContext } from '../src/session/session-context.ts'
-import { checkOptions, checkSignal } from '../src/support/options.ts'
 import { type Bytes, toBytes } from '../src/wire/bytes.ts'
-import { EtcdError } from '../src/wire/errors.ts'
 import { type Contender, readContenders } from './contender.ts'
 import { Hold } from './hold.ts'
 import { acquire } from './internal/acquisition.ts'
-import { lineName, linePrefix } from './internal/claim.ts'
+import { linePrefix, type Wish } from './internal/claim.ts'
 import { oneAtATime } from './internal/rule.ts'
+import { checkBody, runWith } from './internal/run-with.ts'
 import { tryAcquire } from './internal/try-acquire.ts'
-
-export interface LockOptions {
-  /** Gives up waiting: you lose your place in the line, and nothing of you stays in it. */
-  readonly signal?: AbortSignal | undefined
-}
+import { checkedLock, checkName, type LockOptions } from './lock-options.ts'
 
 /** What can be asked about a mutex without standing in its line. */
 export class MutexView {
   readonly #engine: Engine
-  readonly #prefix: Uint8Array
+  /** Of all keys in its line, as etcd has them. */
+  protected readonly prefix: Uint8Array
 
   constructor(engine: Engine, space: KeySpace, name: Bytes) {
     this.#engine = engine
-    this.#prefix = linePrefix(space, checkName(name))
+    this.prefix = linePrefix(space, checkName(name))
   }
 
   /** Resolves with whoever holds it, undefined if it is free. One round trip. */
   async holder(options: CallOptions = {}): Promise<Contender | undefined> {
     options = checkCall(options, [], 'holder')
-    return (await readContenders(this.#engine, this.#prefix, options))[0]
+    return (await readContenders(this.#engine, this.prefix, oneAtATime.keys, options))[0]
   }
 
   /** Resolves with everybody behind the holder, in the order of their turn. One round trip. */
   async waiters(options: CallOptions = {}): Promise<readonly Contender[]> {
     options = checkCall(options, [], 'waiters')
-    return (await readContenders(this.#engine, this.#prefix, options)).slice(1)
+    return (await readContenders(this.#engine, this.prefix, oneAtATime.keys, options)).slice(1)
   }
 }
 
@@ -77,10 +73,7 @@ export class Mutex extends MutexView {
    */
   async lock(options: LockOptions = {}): Promise<Hold> {
     const { signal } = checkedLock(options, 'lock')
-    const claim = await acquire(this.#session, lineName(this.#session, this.#name), {
-      rule: oneAtATime,
-      signal,
-    })
+    const claim = await acquire(this.#session, [this.#wish()], signal)
     return new Hold(this.#session, this.#name, claim)
   }
 
@@ -90,7 +83,7 @@ export class Mutex extends MutexView {
    */
   async tryLock(options: LockOptions = {}): Promise<Hold | undefined> {
     const { signal } = checkedLock(options, 'tryLock')
-    const claim = await tryAcquire(this.#session, lineName(this.#session, this.#name), signal)
+    const claim = await tryAcquire(this.#session, [this.#wish()], signal)
     return claim === undefined ? undefined : new Hold(this.#session, this.#name, claim)
   }
 
@@ -103,38 +96,11 @@ export class Mutex extends MutexView {
     body: (hold: Hold) => Result | Promise<Result>,
     options: LockOptions = {},
   ): Promise<Result> {
-    if (typeof body !== 'function') throw new TypeError('run takes a function')
-    const hold = await this.lock(options)
-    try {
-      const result = await body(hold)
-      // After the machine slept it is being asked whether the session still exists.
-      await this.#session.reliable().catch(() => {})
-      if (!hold.held && !EtcdError.is(hold.signal.reason, 'LOCK_RELEASED')) throw lostDuringRun(hold)
-      return result
-    } finally {
-      await hold[Symbol.asyncDispose]()
-    }
+    checkBody(body)
+    return runWith(this.#session, await this.lock(options), body)
   }
-}
 
-function checkedLock(options: LockOptions, where: string): LockOptions {
-  if (Object.hasOwn(options, 'timeoutMs')) {
-    throw new TypeError(`${where} takes no timeoutMs: give it a signal that aborts when the time is up`)
+  #wish(): Wish {
+    return { prefix: this.prefix, rule: oneAtATime, value: this.#session.placeValue() }
   }
-  options = checkOptions(options, ['signal'], where)
-  checkSignal(options.signal, where)
-  return options
-}
-
-function checkName(name: Bytes): Uint8Array {
-  const bytes = toBytes(name, 'the name of a lock')
-  if (bytes.length === 0) throw new RangeError('a lock needs a name that is not empty')
-  return bytes
-}
-
-function lostDuringRun(hold: Hold): EtcdError {
-  return new EtcdError('LOCK_LOST', `[LOCK_LOST] ${hold.name} was lost before the work under it was done`, {
-    outcome: 'unknown',
-    cause: hold.signal.reason,
-  })
 }

@@ -1,8 +1,13 @@
 // Connecting
 
 export type { Contender } from '../recipes/contender.ts'
-export { Hold, type UnlockOptions } from '../recipes/hold.ts'
-export { type LockOptions, Mutex, MutexView } from '../recipes/mutex.ts'
+export { Handle, type ReleaseOptions } from '../recipes/handle.ts'
+export { Hold } from '../recipes/hold.ts'
+export { JointHold, type LockName } from '../recipes/lock-all.ts'
+export type { LockOptions } from '../recipes/lock-options.ts'
+export { Mutex, MutexView } from '../recipes/mutex.ts'
+export { ReadWriteHold } from '../recipes/read-write-hold.ts'
+export { RwMutex, RwMutexView } from '../recipes/rw-mutex.ts'
 // The cluster itself
 export type { Access, AuthStatus, Grant, Permission, Role, User } from './client/auth.ts'
 export type { AddMemberOptions, Member, MembersOptions } from './client/cluster.ts'

@@ -1,12 +1,29 @@
-import type { OwnKey, Turn } from '../../src/session/own-key.ts'
+import { type OwnKey, removeKeys, type Turn } from '../../src/session/own-key.ts'
 import type { SessionContext } from '../../src/session/session-context.ts'
-import { concat, hexOfLease, toBytes } from '../../src/wire/bytes.ts'
+import { compareBytes, concat, hexOfLease, toBytes } from '../../src/wire/bytes.ts'
 import { EtcdError } from '../../src/wire/errors.ts'
+import type { Rule } from './rule.ts'
 
-/** Where a recipe's line is: the prefix all of its keys share, and the key of this session in it, as etcd has them. */
-export interface LineName {
+/** What is asked of one line: to stand in it under this rule, with this value. */
+export interface Wish {
+  /** All keys of the line begin with it, as etcd has them. */
   readonly prefix: Uint8Array
-  readonly key: Uint8Array
+  readonly rule: Rule
+  readonly value: Uint8Array
+}
+
+/** A wish with the key that will stand for it. Nobody else of this session deals with that key. */
+export interface Stand extends Wish {
+  readonly own: OwnKey
+  readonly turn: Turn
+}
+
+/** Own keys at the head of their lines, created together, and what goes with them until they are given up. */
+export interface Claim {
+  readonly stands: readonly Stand[]
+  readonly createRevision: bigint
+  /** The keys were there already: left by an attempt without an answer, or by whoever had the lease before. */
+  readonly adopted: boolean
 }
 
 const SLASH = Uint8Array.of(0x2f)
@@ -16,36 +33,104 @@ export function linePrefix(space: SessionContext['space'], name: Uint8Array): Ui
   return space.key(concat(name, SLASH))
 }
 
-export function lineName({ space, leaseId }: SessionContext, name: Uint8Array): LineName {
-  const prefix = linePrefix(space, name)
-  return { prefix, key: concat(prefix, toBytes(hexOfLease(leaseId))) }
+/** The key a session has in a line where it may stand once. */
+export function placeKey(prefix: Uint8Array, leaseId: bigint): Uint8Array {
+  return concat(prefix, toBytes(hexOfLease(leaseId)))
 }
 
-/** An own key at the head of its line, and what goes with it until it is given up. */
-export interface Claim {
-  readonly own: OwnKey
-  readonly createRevision: bigint
-  /** To be ended when the deletion of the key is known: then the next task of this session may try. */
-  readonly turn: Turn
-}
-
-/** Reads the answer to an attempt to create the key. One that makes no sense leaves open whether the key will exist. */
-export function understood<Reading>(own: OwnKey, read: () => Reading): Reading {
+/**
+ * Waits for this session's own turn in every line, in the order of the keys: tasks of one session that want
+ * several of them can never wait for one another in a circle.
+ */
+export async function takeTurns(
+  session: SessionContext,
+  wishes: readonly Wish[],
+  signal: AbortSignal | undefined,
+): Promise<readonly Stand[]> {
+  const stands: Stand[] = []
   try {
-    return read()
+    for (const wish of inOrder(session, wishes)) {
+      const now = tryTurn(session, wish)
+      if (now !== undefined) stands.push(now)
+      else {
+        const own = session.ownKeys.of(placeKey(wish.prefix, session.leaseId))
+        stands.push({ ...wish, own, turn: await own.enter(signal) })
+      }
+    }
+    return stands
   } catch (error) {
-    own.unanswered()
+    endTurns(stands)
     throw error
   }
 }
 
-/** Gives a claim up. Resolves when the key is known to be gone; `refused` is told if the cluster will not delete it. */
+/** All turns, if nobody of this session has one of them or waits for it. */
+export function tryTurns(session: SessionContext, wishes: readonly Wish[]): readonly Stand[] | undefined {
+  const stands: Stand[] = []
+  for (const wish of wishes) {
+    const stand = tryTurn(session, wish)
+    if (stand === undefined) {
+      endTurns(stands)
+      return undefined
+    }
+    stands.push(stand)
+  }
+  return stands
+}
+
+export function endTurns(stands: readonly Stand[]): void {
+  for (const { turn } of stands) turn.end()
+}
+
+function tryTurn({ ownKeys, leaseId }: SessionContext, wish: Wish): Stand | undefined {
+  const key = placeKey(wish.prefix, leaseId)
+  if (wish.rule.keys === 'one') {
+    const own = ownKeys.of(key)
+    const turn = own.tryEnter()
+    return turn === undefined ? undefined : { ...wish, own, turn }
+  }
+  // The lowest number nobody uses: there are never more keys than tasks that stand in the line at once.
+  for (let number = 1; ; number++) {
+    const own = ownKeys.of(concat(key, toBytes(`-${number}`)))
+    const turn = own.tryEnter()
+    if (turn !== undefined) return { ...wish, own, turn }
+  }
+}
+
+function inOrder({ leaseId }: SessionContext, wishes: readonly Wish[]): readonly Wish[] {
+  if (wishes.length < 2) return wishes
+  const keyed = wishes.map(wish => ({ wish, key: placeKey(wish.prefix, leaseId) }))
+  return keyed.sort((a, b) => compareBytes(a.key, b.key)).map(({ wish }) => wish)
+}
+
+/** Reads the answer to an attempt to create the keys. One that makes no sense leaves open whether they will exist. */
+export function understood<Reading>(stands: readonly Stand[], read: () => Reading): Reading {
+  try {
+    return read()
+  } catch (error) {
+    unanswered(stands)
+    throw error
+  }
+}
+
+/** An attempt to create the keys got no answer: they may appear any time. */
+export function unanswered(stands: readonly Stand[]): void {
+  for (const { own } of stands) own.unanswered()
+}
+
+/** Gives a claim up, in one request. Resolves when its keys are known to be gone; `refused` is told if the cluster will not delete them. */
 export async function giveUp(
-  { own, createRevision, turn }: Claim,
+  session: SessionContext,
+  { stands, createRevision }: Pick<Claim, 'stands' | 'createRevision'>,
   refused?: (error: EtcdError) => void,
 ): Promise<void> {
-  await own.remove(createRevision, refused)
-  turn.end()
+  const [first] = stands
+  if (stands.length === 1 && first !== undefined) await first.own.remove(createRevision, refused)
+  else {
+    const keys = stands.map(({ own }) => own.key)
+    await removeKeys(session, keys, createRevision, refused)
+  }
+  endTurns(stands)
 }
 
 /** An attempt to get a claim that can be left alone half-way. */
@@ -76,7 +161,7 @@ export function untilGivenUp<Result extends Claim | undefined>(
       attempt.abandon(reason)
       // It may be granted all the same, in this very turn of the event loop.
       session.background(
-        running.then(claim => (claim === undefined ? undefined : giveUp(claim))).catch(() => {}),
+        running.then(claim => (claim === undefined ? undefined : giveUp(session, claim))).catch(() => {}),
       )
       reject(reason)
     }

@@ -30,6 +30,11 @@ export class Compare {
     this.#conditions = conditions
   }
 
+  /** Holds if each of them does. */
+  static all(compares: readonly Compare[]): Compare {
+    return new Compare(compares.flatMap(one => one.#conditions))
+  }
+
   /** As it travels. */
   wire(space: KeySpace): readonly Init<WireCompare>[] {
     return this.#conditions.map(({ range, absolute, target, relation, operand }) => {
@@ -102,6 +107,13 @@ export function createdAtWire(key: Uint8Array, revision: bigint): Init<WireCompa
     result: CompareResult.equal,
     operand: { kind: 'createRevision', value: revision },
   }
+}
+
+/** Is the value of this key, named as etcd has it, behind this one? */
+export function valueAbove(key: Uint8Array, operand: Uint8Array): Compare {
+  return new Compare([
+    { range: rangeOf(key), absolute: true, target: 'value', relation: 'greaterThan', operand },
+  ])
 }
 
 function numberTest(range: KeyRange, target: Target, absolute: boolean): NumberTest {

@@ -1,4 +1,5 @@
 import { MutexView } from '../../recipes/mutex.ts'
+import { RwMutexView } from '../../recipes/rw-mutex.ts'
 import { Client, namespaceSpace } from '../client/client.ts'
 import { openSession, type SessionOptions } from '../session/session-core.ts'
 import type { Bytes } from '../wire/bytes.ts'
@@ -17,6 +18,11 @@ export class Etcd extends Client {
   /** Who holds a lock and who waits, without a lease of one's own. */
   mutex(name: Bytes): MutexView {
     return new MutexView(this.engine, this.space, name)
+  }
+
+  /** Who holds a read-write lock and who waits, without a lease of one's own. */
+  rwMutex(name: Bytes): RwMutexView {
+    return new RwMutexView(this.engine, this.space, name)
   }
 
   /** A view in which every key begins with `prefix`, unseen. Closing it closes what was opened through it. */

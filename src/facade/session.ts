@@ -1,4 +1,7 @@
+import { type JointHold, type LockName, lockAll, tryLockAll } from '../../recipes/lock-all.ts'
+import type { LockOptions } from '../../recipes/lock-options.ts'
 import { Mutex } from '../../recipes/mutex.ts'
+import { RwMutex } from '../../recipes/rw-mutex.ts'
 import { SessionCore } from '../session/session-core.ts'
 import type { Bytes } from '../wire/bytes.ts'
 
@@ -7,5 +10,20 @@ export class Session extends SessionCore {
   /** Exclusive, first come, first served. See {@link Mutex}. */
   mutex(name: Bytes): Mutex {
     return new Mutex(this, name)
+  }
+
+  /** Shared by readers, exclusive for a writer, first come, first served. See {@link RwMutex}. */
+  rwMutex(name: Bytes): RwMutex {
+    return new RwMutex(this, name)
+  }
+
+  /** Several locks in one transaction, with one place in every line. See {@link lockAll}. */
+  lockAll(names: readonly LockName[], options?: LockOptions): Promise<JointHold> {
+    return lockAll(this, names, options)
+  }
+
+  /** All of them if nobody is to be waited for, else undefined. See {@link tryLockAll}. */
+  tryLockAll(names: readonly LockName[], options?: LockOptions): Promise<JointHold | undefined> {
+    return tryLockAll(this, names, options)
   }
 }

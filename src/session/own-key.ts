@@ -4,8 +4,10 @@ import type { Engine } from '../client/engine.ts'
 import type { WatchHandle } from '../client/watch-hub.ts'
 import { Backoff } from '../support/backoff.ts'
 import { sleep } from '../support/bounded.ts'
+import type { Init } from '../wire/codec.ts'
 import { EtcdError } from '../wire/errors.ts'
 import type { KeyValue } from '../wire/gen/kv.g.ts'
+import type { RequestOp, TxnRequest } from '../wire/gen/rpc.g.ts'
 import { methods } from '../wire/methods.ts'
 
 /** What an own key needs of its session. */
@@ -124,23 +126,9 @@ export class OwnKey {
     )
   }
 
-  /**
-   * Deletes the key if it is still the one created at this revision. Resolves when it is known to be gone, with
-   * the session at the latest; goes on trying until then. `refused` is told when the cluster will not do it.
-   */
-  async remove(createRevision: bigint, refused: (error: EtcdError) => void = noop): Promise<void> {
-    const { runtime } = this.#session.engine
-    const backoff = new Backoff(runtime, PERSIST)
-    while (!this.#session.signal.aborted) {
-      try {
-        return await this.#removeOnce(createRevision)
-      } catch (error) {
-        if (!EtcdError.is(error)) throw error
-        if (error.code === 'CLIENT_CLOSED') return
-        if (error.outcome === 'rejected') refused(error)
-        await sleep(runtime, backoff.delay(), this.#session.signal)
-      }
-    }
+  /** As {@link removeKeys}, for this one. */
+  remove(createRevision: bigint, refused?: (error: EtcdError) => void): Promise<void> {
+    return removeKeys(this.#session, [this.key], createRevision, refused)
   }
 
   /**
@@ -176,19 +164,6 @@ export class OwnKey {
         if (this.#users === 0 && this.#ghosts === 0) this.#forget()
       },
     }
-  }
-
-  async #removeOnce(createRevision: bigint): Promise<void> {
-    await this.#session.engine.submitter.submit({
-      method: methods.txn,
-      request: {
-        compare: [createdAtWire(this.key, createRevision)],
-        success: [{ request: { kind: 'deleteRange', value: { key: this.key } } }],
-      },
-      footprint: { reads: [{ key: this.key, end: NO_END }], writes: [{ key: this.key, end: NO_END }] },
-      // Guarded by the create revision: made twice, it deletes once.
-      repeat: 'idempotent',
-    })
   }
 
   /** Looks for a ghost when it is nobody's turn. One at a time; what comes before the read is seen by it. */
@@ -244,6 +219,58 @@ export class OwnKey {
     if (this.#ghosts > 0) return
     this.#ghostWatch?.cancel()
     this.#ghostWatch = undefined
+  }
+}
+
+/**
+ * Deletes each of these keys that is still the one created at this revision, all in one request. Resolves when they
+ * are known to be gone, with the session at the latest; goes on trying until then. `refused` is told when the
+ * cluster will not do it.
+ */
+export async function removeKeys(
+  session: OwnKeySession,
+  keys: readonly Uint8Array[],
+  createRevision: bigint,
+  refused: (error: EtcdError) => void = noop,
+): Promise<void> {
+  const { runtime } = session.engine
+  const backoff = new Backoff(runtime, PERSIST)
+  while (!session.signal.aborted) {
+    try {
+      return await removeOnce(session, keys, createRevision)
+    } catch (error) {
+      if (!EtcdError.is(error)) throw error
+      if (error.code === 'CLIENT_CLOSED') return
+      if (error.outcome === 'rejected') refused(error)
+      await sleep(runtime, backoff.delay(), session.signal)
+    }
+  }
+}
+
+async function removeOnce(
+  { engine }: OwnKeySession,
+  keys: readonly Uint8Array[],
+  createRevision: bigint,
+): Promise<void> {
+  const spans = keys.map(key => ({ key, end: NO_END }))
+  const removals = keys.map(key => removal(key, createRevision))
+  const [only] = removals
+  await engine.submitter.submit({
+    method: methods.txn,
+    request:
+      removals.length === 1 && only !== undefined
+        ? only
+        : { success: removals.map((value): Init<RequestOp> => ({ request: { kind: 'txn', value } })) },
+    footprint: { reads: spans, writes: spans },
+    // Guarded by the create revision: made twice, it deletes once.
+    repeat: 'idempotent',
+  })
+}
+
+function removal(key: Uint8Array, createRevision: bigint): Init<TxnRequest> {
+  return {
+    compare: [createdAtWire(key, createRevision)],
+    success: [{ request: { kind: 'deleteRange', value: { key } } }],
   }
 }
 

@@ -1,9 +1,8 @@
 import test from 'ava'
 import fc from 'fast-check'
-import { lineName } from '../../recipes/internal/claim.ts'
+import { linePrefix, placeKey } from '../../recipes/internal/claim.ts'
 import { KeyRange } from '../../src/client/key-range.ts'
 import { KeySpace } from '../../src/client/key-space.ts'
-import type { SessionContext } from '../../src/session/session-context.ts'
 import { compareBytes, concat, prefixEnd, toBytes } from '../../src/wire/bytes.ts'
 
 const runs = { numRuns: Number(process.env.QUORATE_NAME_CASES ?? 5000) }
@@ -31,9 +30,9 @@ function contains(
 test('the place of one lock stands in the line of another exactly when its name goes on behind a slash', t => {
   fc.assert(
     fc.property(bytes, someBytes, someBytes, leaseId, (at, held, wanted, id) => {
-      const session = { space: KeySpace.whole.within(at), leaseId: id } as SessionContext
-      const { key } = lineName(session, held)
-      const { prefix } = lineName(session, wanted)
+      const space = KeySpace.whole.within(at)
+      const key = placeKey(linePrefix(space, held), id)
+      const prefix = linePrefix(space, wanted)
       const slash = toBytes('/')
       t.is(
         contains({ key: prefix, end: prefixEnd(prefix) }, key),

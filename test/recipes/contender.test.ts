@@ -19,7 +19,7 @@ async function told(value: string | Uint8Array, suffix = 'abc') {
     submitter: { submit: async () => ({ kvs: [kv] }) },
     runtime: { wallNow: () => NOW_MS },
   }
-  const [contender] = await readContenders(engine as unknown as Engine, Buffer.from('lock/'), {})
+  const [contender] = await readContenders(engine as unknown as Engine, Buffer.from('lock/'), 'one', {})
   return contender!
 }
 

@@ -1,8 +1,7 @@
 import test from 'ava'
-import { lineName, linePrefix } from '../../recipes/internal/claim.ts'
+import { linePrefix, placeKey } from '../../recipes/internal/claim.ts'
 import { entryOf, isForeign } from '../../recipes/internal/entry.ts'
 import { KeySpace } from '../../src/client/key-space.ts'
-import type { SessionContext } from '../../src/session/session-context.ts'
 import { mapKey } from '../../src/wire/bytes.ts'
 
 const PREFIX = 'lock/'
@@ -18,8 +17,8 @@ function kv(key: string | Uint8Array, lease: bigint) {
   }
 }
 
-function foreign(suffix: string, lease: bigint): boolean {
-  return isForeign(entryOf(kv(PREFIX + suffix, lease)), PREFIX.length)
+function foreign(suffix: string, lease: bigint, keys: 'one' | 'many' = 'one'): boolean {
+  return isForeign(entryOf(kv(PREFIX + suffix, lease)), PREFIX.length, keys)
 }
 
 test('a place is the prefix and the hex of the lease it goes with', t => {
@@ -38,6 +37,14 @@ test('whatever else stands below the prefix is foreign', t => {
   t.true(foreign('', 1n))
 })
 
+test('where a session may stand more than once, a place has a number behind the lease', t => {
+  t.false(foreign('a1-1', 0xa1n, 'many'))
+  t.false(foreign('a1-27', 0xa1n, 'many'))
+  for (const suffix of ['a1', 'a1-', 'a1-0', 'a1-01', 'a1-x', 'a1-1/1', 'a2-1', 'a1-1 ', 'a1--1'])
+    t.true(foreign(suffix, 0xa1n, 'many'), suffix)
+  t.true(foreign('a1-1', 0n, 'many'))
+})
+
 test('an entry knows its key byte by byte, and the revision it was created at', t => {
   const { name, createRevision, lease } = entryOf(kv(Buffer.of(0xff, 0x00, 0xe9), 3n))
   t.is(name, '\u00ff\u0000\u00e9')
@@ -49,8 +56,7 @@ test('a line lies behind a slash, whatever its name ends in, in its namespace', 
   const space = KeySpace.whole.within(Buffer.from('ns/'))
   t.is(mapKey(linePrefix(space, Buffer.from('a'))), 'ns/a/')
   t.is(mapKey(linePrefix(space, Buffer.from('a/'))), 'ns/a//')
-  const session = { space, leaseId: 0xabcn } as Partial<SessionContext> as SessionContext
-  const { prefix, key } = lineName(session, Buffer.from('a'))
+  const prefix = linePrefix(space, Buffer.from('a'))
   t.is(mapKey(prefix), 'ns/a/')
-  t.is(mapKey(key), 'ns/a/abc')
+  t.is(mapKey(placeKey(prefix, 0xabcn)), 'ns/a/abc')
 })

@@ -1,16 +1,18 @@
 import test from 'ava'
 import { type Entry, entryOf } from '../../recipes/internal/entry.ts'
 import { approach } from '../../recipes/internal/far-place.ts'
+import { oneAtATime } from '../../recipes/internal/rule.ts'
 import type { Engine } from '../../src/client/engine.ts'
 import type { WatchSink, WatchSpec } from '../../src/client/watcher.ts'
 import { mapKey } from '../../src/wire/bytes.ts'
 import { EtcdError } from '../../src/wire/errors.ts'
-import type { KeyValue } from '../../src/wire/gen/kv.g.ts'
+import type { Event, KeyValue } from '../../src/wire/gen/kv.g.ts'
 import { FakeRuntime, settle } from '../support/fake-runtime.ts'
 
 const TTL_MS = 10_000
 const MINE = entry('m', 100n)
 const BEFORE = entry('l', 99n)
+const DELETION = { type: 1, kv: undefined, prevKv: undefined } as Event
 const HEAD = [entry('a', 1n), entry('b', 2n)]
 
 test('far back only the predecessor and the own key are watched, from now on, for their deletion', async t => {
@@ -26,18 +28,18 @@ test('far back only the predecessor and the own key are watched, from now on, fo
 test('the departure of the predecessor costs one look, from then or later', async t => {
   const { look, watches, requests, result } = arrange()
   await look(0, 110n, BEFORE)
-  watches[1]!.sink.revision(120n, [])
+  watches[1]!.sink.revision(120n, [DELETION])
   await settle()
   t.true(watches.every(({ cancelled }) => cancelled))
   t.is(requests[1]?.atLeast, 120n)
   await look(1, 121n, undefined, [MINE])
-  t.is((await result).revision, 121n)
+  t.like(await result, { kind: 'near', reading: { revision: 121n } })
 })
 
 test('the own deletion rejects at once, without another look', async t => {
   const { look, watches, requests, result } = arrange()
   await look(0, 110n, BEFORE)
-  watches[0]!.sink.revision(120n, [])
+  watches[0]!.sink.revision(120n, [DELETION])
   const error = await t.throwsAsync(result)
   t.true(EtcdError.is(error, 'LOCK_LOST'))
   t.is(requests.length, 1)
@@ -129,7 +131,7 @@ function arrange() {
   const result = approach({
     engine: engine as unknown as Engine,
     prefix: Buffer.from('lock/'),
-    values: 'ignored',
+    rule: oneAtATime,
     mine: MINE,
     ttlMs: TTL_MS,
     signal: leaving.signal,

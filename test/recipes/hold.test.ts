@@ -1,5 +1,6 @@
 import test from 'ava'
 import { Hold } from '../../recipes/hold.ts'
+import { oneAtATime } from '../../recipes/internal/rule.ts'
 import type { OwnKey } from '../../src/session/own-key.ts'
 import type { SessionContext } from '../../src/session/session-context.ts'
 import { AbortFanOut } from '../../src/support/abort.ts'
@@ -104,9 +105,17 @@ function arrange() {
     },
   }
   const hold = new Hold(session as unknown as SessionContext, Buffer.from('lock'), {
-    own: own as unknown as OwnKey,
+    stands: [
+      {
+        prefix: Buffer.from('lock/'),
+        rule: oneAtATime,
+        value: Buffer.alloc(0),
+        own: own as unknown as OwnKey,
+        turn,
+      },
+    ],
     createRevision: 10n,
-    turn,
+    adopted: false,
   })
   return { hold, session, claim, over, runtime, listeners: () => listening }
 }

@@ -4,7 +4,7 @@ import { Ahead } from '../../recipes/internal/place.ts'
 import { oneAtATime, type Rule } from '../../recipes/internal/rule.ts'
 
 /** As in a line of readers and writers: readers let readers pass. */
-const readers: Rule = { values: 'read', blocks: ({ value }) => value[0] !== 0x72 }
+const readers: Rule = { ...oneAtATime, values: 'read', blocks: ({ value }) => value[0] !== 0x72 }
 
 function entry(name: string, createRevision: bigint, value = ''): Entry {
   return { name, key: Buffer.from(name), createRevision, lease: 1n, value: Buffer.from(value) }

@@ -1,0 +1,96 @@
+import { Mutex as Turns } from 'async-mutex'
+import { Compare, valueAbove } from '../src/client/compare.ts'
+import { checkCall } from '../src/client/kv.ts'
+import type { CallOptions } from '../src/client/submitter.ts'
+import type { SessionContext } from '../src/session/session-context.ts'
+import { text } from '../src/wire/bytes.ts'
+import type { EtcdError } from '../src/wire/errors.ts'
+import { Handle, type ReleaseOptions } from './handle.ts'
+import type { Claim } from './internal/claim.ts'
+import { changeMode } from './internal/mode-change.ts'
+import { BEHIND_READERS, type Mode } from './internal/read-write.ts'
+
+/**
+ * A read or write lock that is ours. Its key and its token stay the same when the mode changes, and so does its
+ * place in the line: nobody can slip in between.
+ */
+export class ReadWriteHold extends Handle {
+  readonly #session: SessionContext
+  readonly #claim: Claim
+  readonly #changes = new Turns()
+  #mode: Mode
+  #guard: Compare | undefined
+
+  constructor(session: SessionContext, name: Uint8Array, claim: Claim, mode: Mode) {
+    super(session, text(name), claim, 'unlocked')
+    this.#session = session
+    this.#claim = claim
+    this.#mode = mode
+  }
+
+  get mode(): Mode {
+    return this.#mode
+  }
+
+  /** A compare for your own transaction: holds exactly while we hold the lock, and while writing, hold it for writing. */
+  override guard(): Compare {
+    this.#guard ??=
+      this.#mode === 'read'
+        ? super.guard()
+        : Compare.all([super.guard(), valueAbove(this.key, BEHIND_READERS)])
+    return this.#guard
+  }
+
+  /**
+   * From writing to reading, in place: readers behind us go on, writers wait for us as before. Counts as reading
+   * from the call on, whatever becomes of the request. Quiet when reading already. Rejects with LOCK_LOST if the
+   * lock was lost. Cancelling stops waiting; the change may still be made. One round trip.
+   */
+  async downgrade(options: CallOptions = {}): Promise<void> {
+    options = checkCall(options, [], 'downgrade')
+    this.assertHeld()
+    this.#turnTo('read')
+    const outcome = await this.#changes.runExclusive(() => this.#change('read', options))
+    if (outcome === 'lost') throw this.lose()
+  }
+
+  /**
+   * From reading to writing, if nobody else reads or waits to read at that very revision; then resolves with true.
+   * With false, and nothing has changed, otherwise: it never waits, so two that try cannot wait for each other.
+   * Writers in line stay behind us. Rejects with LOCK_LOST if the lock was lost; when the outcome is unknown, we
+   * count as reading, and others may find us writing until `downgrade` or `unlock`. One round trip.
+   */
+  async tryUpgrade(options: CallOptions = {}): Promise<boolean> {
+    options = checkCall(options, [], 'tryUpgrade')
+    return this.#changes.runExclusive(async () => {
+      this.assertHeld()
+      if (this.#mode === 'write') return true
+      const outcome = await this.#change('write', options)
+      if (outcome === 'lost') throw this.lose()
+      // It may have been lost while the answer was on its way.
+      this.assertHeld()
+      if (outcome === 'changed') this.#turnTo('write')
+      return outcome === 'changed'
+    })
+  }
+
+  /** As {@link Hold.unlock}, for either mode. */
+  unlock(options: ReleaseOptions = {}): Promise<void> {
+    return this.giveUp(options, 'unlock')
+  }
+
+  /** A transaction that began before the mode changed fails by its guard without the lock being lost. */
+  protected override guardFailed(guard: Compare, error: EtcdError): void {
+    if (guard === this.#guard) super.guardFailed(guard, error)
+  }
+
+  #change(mode: Mode, options: CallOptions) {
+    return changeMode(this.#session, this.#claim, mode, options)
+  }
+
+  #turnTo(mode: Mode): void {
+    if (mode === this.#mode) return
+    this.#mode = mode
+    this.#guard = undefined
+  }
+}
