@@ -5,12 +5,15 @@ import { empty, type Rule } from './rule.ts'
 
 export type Mode = 'read' | 'write'
 
+/** What values of readers and of writers begin with; something always follows. */
+const READ = toBytes('{"mode":"read"')
+const WRITE = toBytes('{"mode":"write"')
+
 /**
- * The mode is the beginning of the value, so that compares of the server can tell readers from writers:
- * `{"mode":"read"…` lies between the first two of these, `{"mode":"write"…` behind the second.
+ * The mode comes first in the value, so that compares of the server can tell readers from writers: exactly the
+ * values of readers lie between READ and this, those of writers behind it.
  */
-const BEFORE_READERS = toBytes('{"mode":"re')
-export const BEHIND_READERS: Uint8Array = toBytes('{"mode":"rf')
+export const BEHIND_READERS: Uint8Array = toBytes('{"mode":"read#')
 
 /** What the key of a reader or writer says: its mode, and what every place in a line says about its owner. */
 export function valueIn(mode: Mode, place: Uint8Array): Uint8Array {
@@ -20,8 +23,8 @@ export function valueIn(mode: Mode, place: Uint8Array): Uint8Array {
 
 /** Undefined for a value that is neither: whoever wrote it keeps everybody out, as a writer does. */
 export function modeOf(value: Uint8Array): Mode | undefined {
-  if (startsWith(value, READ)) return 'read'
-  return startsWith(value, WRITE) ? 'write' : undefined
+  if (goesOnFrom(value, READ)) return 'read'
+  return goesOnFrom(value, WRITE) ? 'write' : undefined
 }
 
 /** Readers wait for earlier writers, writers for everybody earlier. */
@@ -45,7 +48,7 @@ export const rules: Readonly<Record<Mode, Rule>> = {
 /** Is there a key in the range, and is every one that of a reader? */
 export function allReaders(key: Uint8Array, rangeEnd: Uint8Array): readonly Init<WireCompare>[] {
   return [
-    value(key, rangeEnd, CompareResult.greater, BEFORE_READERS),
+    value(key, rangeEnd, CompareResult.greater, READ),
     value(key, rangeEnd, CompareResult.less, BEHIND_READERS),
   ]
 }
@@ -64,11 +67,9 @@ function value(
   return { key, rangeEnd, target: CompareTarget.value, result, operand: { kind: 'value', value: operand } }
 }
 
-function startsWith(value: Uint8Array, start: Uint8Array): boolean {
-  if (value.length < start.length) return false
+function goesOnFrom(value: Uint8Array, start: Uint8Array): boolean {
+  if (value.length <= start.length) return false
   return start.every((byte, index) => value[index] === byte)
 }
 
-const READ = toBytes('{"mode":"read"')
-const WRITE = toBytes('{"mode":"write"')
 const decoder = new TextDecoder()

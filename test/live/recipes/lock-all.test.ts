@@ -1,0 +1,223 @@
+import test, { type ExecutionContext } from 'ava'
+import { EtcdError, op, type Session } from '../../../src/index.ts'
+import { methods } from '../../../src/wire/methods.ts'
+import { uniquePrefix, useEtcd } from '../../support/live.ts'
+import {
+  aborted,
+  creates,
+  keyIn,
+  keysOf,
+  line,
+  quiet,
+  sessionPlayer,
+  stateOf,
+  testRuntime,
+  turns,
+} from '../../traits/arena.ts'
+
+const server = useEtcd(test)
+
+test('all locks or none, under one token', async t => {
+  const { etcd, session } = await sessionPlayer(t, server())
+  const other = await sessionPlayer(t, server())
+  const [a, b, c] = namesOf(t)
+  const hold = await session.lockAll([a, b])
+  t.deepEqual(hold.names, [a, b])
+  t.is(await other.session.mutex(a).tryLock(), undefined)
+  t.is(await other.session.tryLockAll([b, c]), undefined)
+  t.deepEqual(await keysOf(etcd, c), [], 'nothing was written')
+  for (const name of [a, b]) t.is((await etcd.mutex(name).holder())?.createRevision, hold.fencingToken)
+  t.true((await hold.txn({ then: [op.put(`${a}-data`, '1')] })).succeeded)
+  await hold.unlock()
+  const next = await other.session.tryLockAll([b, c])
+  t.true(next!.fencingToken > hold.fencingToken)
+})
+
+test('a lock, a try and an unlock of many take one round trip each, the hand-off none', async t => {
+  const { net, session } = await sessionPlayer(t, server())
+  const other = await sessionPlayer(t, server())
+  const names = Array.from({ length: 64 }, (_, index) => `${namesOf(t)[0]}${index}`)
+  const trips = async <Result>(work: () => Promise<Result>) => {
+    // Whoever holds for more than a second reads its own key, which is no transaction.
+    const before = net.count(methods.txn)
+    const result = await work()
+    await quiet(net)
+    return { result, trips: net.count(methods.txn) - before }
+  }
+  const first = await trips(() => session.lockAll(names))
+  t.is(first.trips, 1)
+  t.is((await trips(() => first.result.unlock())).trips, 1)
+  const second = await trips(() => session.tryLockAll(names))
+  t.is(second.trips, 1)
+  await second.result!.unlock()
+  const theirs = await other.session.lockAll(names.slice(0, 3))
+  const waiting = session.lockAll(names.slice(0, 3))
+  await line(other.etcd, names[0]!, 2)
+  await quiet(net)
+  t.is((await trips(() => theirs.unlock().then(() => waiting))).trips, 0)
+})
+
+test('whatever sets overlap, nobody waits in a circle, and no lock has two owners', async t => {
+  t.timeout(60_000)
+  const players = await Promise.all(Array.from({ length: 5 }, () => sessionPlayer(t, server(), { ttl: 60 })))
+  const names = namesOf(t)
+  const owners = new Map<string, Session>()
+  let rounds = 0
+  const work = async (session: Session, seed: number) => {
+    let random = seed
+    for (let round = 0; round < 12; round++) {
+      random = (random * 48271) % 2147483647
+      const wanted = names.filter((_, index) => (random >> index) & 1)
+      if (wanted.length === 0) continue
+      const hold = await session.lockAll(random % 2 === 0 ? wanted : wanted.toReversed())
+      for (const name of wanted) {
+        t.is(owners.get(name), undefined)
+        owners.set(name, session)
+      }
+      await turns(1)
+      for (const name of wanted) owners.delete(name)
+      await hold.unlock()
+      rounds += 1
+    }
+  }
+  await Promise.all(players.flatMap(({ session }, n) => [work(session, 17 + n), work(session, 1017 + n)]))
+  t.true(rounds > 50)
+})
+
+test('a set stands in line with those who want one lock, first come, first served', async t => {
+  const { etcd, session } = await sessionPlayer(t, server())
+  const other = await sessionPlayer(t, server())
+  const third = await sessionPlayer(t, server())
+  const [a, b] = namesOf(t)
+  const first = await session.mutex(a).lock()
+  const both = other.session.lockAll([a, b])
+  await line(etcd, a, 2)
+  const second = third.session.mutex(b).lock()
+  await line(etcd, b, 2)
+  await turns()
+  t.is(await stateOf(both), 'pending')
+  t.is(
+    await stateOf(second),
+    'pending',
+    'who came later waits behind the set, also for the lock that is free',
+  )
+  await first.unlock()
+  const joint = await both
+  t.is(await stateOf(second), 'pending')
+  await joint.unlock()
+  await (await second).unlock()
+})
+
+test('giving up leaves no key in any line', async t => {
+  const { etcd, net, session } = await sessionPlayer(t, server())
+  const other = await sessionPlayer(t, server())
+  const [a, b] = namesOf(t)
+  const theirs = await other.session.mutex(a).lock()
+  const leaving = new AbortController()
+  const waiting = session.lockAll([a, b], { signal: leaving.signal })
+  await line(etcd, a, 2)
+  leaving.abort(new Error('leaves'))
+  await t.throwsAsync(waiting, { message: 'leaves' })
+  await line(etcd, a, 1)
+  await line(etcd, b, 0)
+  const stopped = net.stopRequests(methods.txn, creates(keyIn(session, b)))
+  const again = new AbortController()
+  const unanswered = session.lockAll([a, b], { signal: again.signal })
+  const call = await stopped.caught()
+  stopped.off()
+  again.abort(new Error('leaves'))
+  await t.throwsAsync(unanswered)
+  call.lose()
+  await quiet(net)
+  await call.apply()
+  await line(etcd, a, 1)
+  await line(etcd, b, 0)
+  await theirs.unlock()
+})
+
+test('the loss of one is the loss of all, also while another is waited for', async t => {
+  t.timeout(30_000)
+  const runtime = testRuntime()
+  const { etcd, net, session } = await sessionPlayer(t, server(), {}, { runtime })
+  const other = await sessionPlayer(t, server())
+  const [a, b] = namesOf(t)
+  const hold = await session.lockAll([a, b])
+  runtime.fire(1000)
+  await net.watching(({ key }) => Buffer.from(key).toString() === keyIn(session, b))
+  await quiet(net)
+  await etcd.delete(keyIn(session, b))
+  t.true(EtcdError.is(await aborted(hold.signal), 'LOCK_LOST'))
+  await line(etcd, a, 0)
+  const theirs = await other.session.mutex(a).lock()
+  const waiting = session.lockAll([a, b])
+  await line(etcd, a, 2)
+  await net.watching(({ key }) => Buffer.from(key).toString() === `${b}/`)
+  await quiet(net)
+  await etcd.delete(keyIn(session, b))
+  t.true(EtcdError.is(await t.throwsAsync(waiting), 'LOCK_LOST'))
+  await line(etcd, a, 1)
+  await theirs.unlock()
+})
+
+test('what an unanswered attempt left of a single lock goes first', async t => {
+  const { etcd, net, session } = await sessionPlayer(t, server())
+  const [a, b] = namesOf(t)
+  const stopped = net.stopAnswers(methods.txn, creates(keyIn(session, a)))
+  const leaving = new AbortController()
+  const single = session.mutex(a).lock({ signal: leaving.signal })
+  const call = await stopped.caught()
+  stopped.off()
+  await call.apply()
+  leaving.abort(new Error('leaves'))
+  await t.throwsAsync(single)
+  call.lose()
+  const joint = await session.lockAll([a, b])
+  t.is((await etcd.mutex(a).holder())?.createRevision, joint.fencingToken)
+  await joint.unlock()
+  await line(etcd, a, 0)
+})
+
+test('some may be locked to read', async t => {
+  const { etcd, session } = await sessionPlayer(t, server())
+  const other = await sessionPlayer(t, server())
+  const [a, b, c, d] = namesOf(t)
+  const read = (name: string) => ({ name, mode: 'read' }) as const
+  const write = (name: string) => ({ name, mode: 'write' }) as const
+  const one = await session.lockAll([read(a), write(b)])
+  const two = await other.session.tryLockAll([read(a), write(c)])
+  t.truthy(two)
+  t.is(await other.session.tryLockAll([write(a), write(d)]), undefined)
+  t.is(await other.session.tryLockAll([read(b)]), undefined)
+  // More than are asked for at once: some empty, some shared.
+  const many = await other.session.tryLockAll([read(a), read(d), read(`${d}1`), read(`${d}2`)])
+  t.truthy(many)
+  t.is(await other.session.tryLockAll([read(a), read(b), read(`${d}1`), read(`${d}2`)]), undefined)
+  t.is((await etcd.rwMutex(a).holders()).length, 3)
+  for (const hold of [one, two!, many!]) await hold.unlock()
+  t.deepEqual(await keysOf(etcd, a), [])
+})
+
+test('a wrong list is refused before any request', async t => {
+  const { net, session } = await sessionPlayer(t, server())
+  const before = net.sent.length
+  const wrong: [unknown, unknown][] = [
+    [[], TypeError],
+    ['name', TypeError],
+    [undefined, TypeError],
+    [[''], RangeError],
+    [['a', 'a'], RangeError],
+    [['a', Buffer.from('a')], RangeError],
+    [[{ name: 'a' }], TypeError],
+    [[{ name: 'a', mode: 'both' }], TypeError],
+    [[undefined], TypeError],
+    [Array.from({ length: 65 }, (_, index) => `n${index}`), RangeError],
+  ]
+  for (const [names, instanceOf] of wrong)
+    await t.throwsAsync(session.lockAll(names as never), { instanceOf } as never, JSON.stringify(names))
+  t.is(net.sent.length, before)
+})
+
+function namesOf(t: ExecutionContext<unknown>): [string, string, string, string] {
+  const root = uniquePrefix(t)
+  return [`${root}a`, `${root}b`, `${root}c`, `${root}d`]
+}

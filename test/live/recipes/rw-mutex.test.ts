@@ -1,0 +1,365 @@
+import test, { type ExecutionContext } from 'ava'
+import { compare, EtcdError, op, prefix, type ReadWriteHold } from '../../../src/index.ts'
+import type { TxnResponse } from '../../../src/wire/gen/rpc.g.ts'
+import { methods } from '../../../src/wire/methods.ts'
+import { uniquePrefix, useEtcd } from '../../support/live.ts'
+import {
+  aborted,
+  creates,
+  keysOf,
+  line,
+  quiet,
+  type SessionPlayer,
+  sessionPlayer,
+  stateOf,
+  testRuntime,
+  turns,
+} from '../../traits/arena.ts'
+
+const server = useEtcd(test)
+
+test('readers share, also tasks of one session, and a writer is alone', async t => {
+  const { etcd, session } = await sessionPlayer(t, server())
+  const other = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const readers = [
+    await session.rwMutex(name).readLock(),
+    await session.rwMutex(name).readLock(),
+    await other.session.rwMutex(name).readLock(),
+  ]
+  t.true(readers.every(({ held, mode }) => held && mode === 'read'))
+  const writing = session.rwMutex(name).writeLock()
+  await line(etcd, name, 4)
+  for (const [index, reader] of readers.entries()) {
+    t.is(await stateOf(writing), 'pending', `with ${3 - index} readers`)
+    await reader.unlock()
+  }
+  const writer = await writing
+  t.is(writer.mode, 'write')
+  t.true(readers.every(({ fencingToken }) => fencingToken < writer.fencingToken))
+  t.is(await other.session.rwMutex(name).tryReadLock(), undefined)
+  await writer.unlock()
+  t.deepEqual(await keysOf(etcd, name), [])
+})
+
+test('first come, first served: no reader passes a writer that waits', async t => {
+  t.timeout(20_000)
+  const { etcd, session } = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const order: string[] = []
+  const gate = await session.rwMutex(name).writeLock()
+  const wanted = ['r1', 'r2', 'w3', 'r4', 'w5', 'w6', 'r7'] as const
+  const holds: Promise<ReadWriteHold>[] = []
+  for (const [index, who] of wanted.entries()) {
+    const { session: own } = await sessionPlayer(t, server())
+    const mutex = own.rwMutex(name)
+    const locking = who.startsWith('r') ? mutex.readLock() : mutex.writeLock()
+    await line(etcd, name, index + 2)
+    holds.push(
+      locking.then(hold => {
+        order.push(who)
+        return hold
+      }),
+    )
+  }
+  t.deepEqual(await namesOf(etcd.rwMutex(name).holders()), ['write'])
+  t.is((await etcd.rwMutex(name).waiters()).length, 7)
+  await gate.unlock()
+  const groups = [['r1', 'r2'], ['w3'], ['r4'], ['w5'], ['w6'], ['r7']]
+  for (const group of groups) {
+    const granted = await Promise.all(group.map(who => holds[wanted.indexOf(who as never)]!))
+    t.deepEqual(order.splice(0).sort(), group)
+    t.is((await etcd.rwMutex(name).holders()).length, group.length)
+    for (const hold of granted) await hold.unlock()
+  }
+})
+
+test('a downgrade lets the readers behind go on and keeps its place before writers', async t => {
+  const { etcd, session } = await sessionPlayer(t, server())
+  const other = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const hold = await session.rwMutex(name).writeLock()
+  const reading = other.session.rwMutex(name).readLock()
+  await line(etcd, name, 2)
+  const writing = other.session.rwMutex(name).writeLock()
+  await line(etcd, name, 3)
+  const { fencingToken, key } = hold
+  await hold.downgrade()
+  t.is(hold.mode, 'read')
+  t.true(hold.held)
+  const reader = await reading
+  await reader.unlock()
+  await turns()
+  t.is(await stateOf(writing), 'pending', 'we still read')
+  t.deepEqual([hold.fencingToken, hold.key], [fencingToken, key])
+  await hold.downgrade()
+  await hold.unlock()
+  await (await writing).unlock()
+})
+
+test('the only reader becomes a writer, in its place', async t => {
+  const { etcd, session } = await sessionPlayer(t, server())
+  const other = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const hold = await session.rwMutex(name).readLock()
+  t.true(await hold.tryUpgrade())
+  t.is(hold.mode, 'write')
+  t.true(await hold.tryUpgrade(), 'it writes already')
+  t.is(await other.session.rwMutex(name).tryReadLock(), undefined)
+  await hold.downgrade()
+  const writing = other.session.rwMutex(name).writeLock()
+  await line(etcd, name, 2)
+  t.true(await hold.tryUpgrade(), 'a writer behind us waits on')
+  t.is(await stateOf(writing), 'pending')
+  await hold.unlock()
+  await (await writing).unlock()
+})
+
+test('two readers that both try to become writers do not wait for each other', async t => {
+  const { etcd, session } = await sessionPlayer(t, server())
+  const other = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const one = await session.rwMutex(name).readLock()
+  const two = await other.session.rwMutex(name).readLock()
+  const before = (await etcd.range(prefix(`${name}/`))).kvs.map(({ modRevision }) => modRevision)
+  t.deepEqual(await Promise.all([one.tryUpgrade(), two.tryUpgrade()]), [false, false])
+  const after = (await etcd.range(prefix(`${name}/`))).kvs.map(({ modRevision }) => modRevision)
+  t.deepEqual(after, before, 'nothing was written')
+  t.deepEqual([one.mode, two.mode], ['read', 'read'])
+  await two.unlock()
+  t.true(await one.tryUpgrade())
+})
+
+test('an upgrade is refused beside readers on either side of its key, and while some wait', async t => {
+  t.timeout(20_000)
+  const { etcd, session } = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  // One task each, so keys lie on both sides of that in the middle.
+  const holds = [
+    await session.rwMutex(name).readLock(),
+    await session.rwMutex(name).readLock(),
+    await session.rwMutex(name).readLock(),
+  ]
+  const [first, middle, last] = holds
+  t.false(await middle!.tryUpgrade())
+  await first!.unlock()
+  t.false(await middle!.tryUpgrade(), 'one behind')
+  const again = await session.rwMutex(name).readLock()
+  await last!.unlock()
+  t.false(await middle!.tryUpgrade(), 'one before')
+  const writing = session.rwMutex(name).writeLock()
+  await line(etcd, name, 3)
+  const reading = session.rwMutex(name).readLock()
+  await line(etcd, name, 4)
+  await again.unlock()
+  t.false(await middle!.tryUpgrade(), 'one waits to read')
+  await middle!.unlock()
+  await (await writing).unlock()
+  t.true(await (await reading).tryUpgrade())
+})
+
+test('a lock that was lost is neither upgraded nor downgraded', async t => {
+  const { etcd, session } = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const reader = await session.rwMutex(name).readLock()
+  await etcd.delete(prefix(`${name}/`))
+  t.true(EtcdError.is(await t.throwsAsync(reader.tryUpgrade()), 'LOCK_LOST'))
+  t.true(EtcdError.is(reader.signal.reason, 'LOCK_LOST'))
+  const writer = await session.rwMutex(name).writeLock()
+  await etcd.delete(prefix(`${name}/`))
+  t.true(EtcdError.is(await t.throwsAsync(writer.downgrade()), 'LOCK_LOST'))
+  t.deepEqual(await keysOf(etcd, name), [], 'neither came back')
+})
+
+test('the guard of a writer fails once it only reads, and the lock is not lost by that', async t => {
+  const { etcd, session } = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const hold = await session.rwMutex(name).writeLock()
+  const guard = hold.guard()
+  const passes = async (what: typeof guard) => (await etcd.txn({ if: [what], then: [], else: [] })).succeeded
+  t.true(await passes(guard))
+  await hold.txn({ then: [op.put(`${name}-data`, '1')] })
+  await hold.downgrade()
+  t.false(await passes(guard))
+  t.true(await passes(hold.guard()))
+  t.true(hold.held)
+  await hold.unlock()
+  t.false(await passes(hold.guard()))
+})
+
+test('a transaction that meets a downgrade on its way is not applied, and the lock stays', async t => {
+  const { etcd, net, session } = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const hold = await session.rwMutex(name).writeLock()
+  const stopped = net.stopRequests(methods.txn, txn => txn.compare.length === 2)
+  const writing = hold.txn({ then: [op.put(`${name}-data`, '1')] })
+  const call = await stopped.caught()
+  stopped.off()
+  await hold.downgrade()
+  await call.deliver()
+  t.true(EtcdError.is(await t.throwsAsync(writing), 'LOCK_LOST'))
+  t.true(hold.held)
+  t.is(await etcd.get(`${name}-data`), undefined)
+})
+
+test('an upgrade whose answer was lost is found by its repeat', async t => {
+  const { net, session } = await sessionPlayer(t, server())
+  const other = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const hold = await session.rwMutex(name).readLock()
+  const stopped = net.stopAnswers(methods.txn, creates(Buffer.from(hold.key).toString()))
+  const upgrading = hold.tryUpgrade()
+  const call = await stopped.caught()
+  stopped.off()
+  t.true(((await call.apply()) as TxnResponse).header !== undefined)
+  const reading = other.session.rwMutex(name).readLock()
+  await line(other.etcd, name, 2)
+  call.lose()
+  t.true(await upgrading, 'although a reader has come since')
+  t.is(await stateOf(reading), 'pending')
+  await hold.unlock()
+  await (await reading).unlock()
+})
+
+test('the round trips: lock, try, change and unlock one each, and the hand-off none', async t => {
+  const { net, session } = await sessionPlayer(t, server())
+  const other = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const cost = async <Result>(work: () => Promise<Result>) => {
+    // Whoever holds for more than a second reads its own key, which is no transaction.
+    const before = net.count(methods.txn)
+    const result = await work()
+    await quiet(net)
+    return { result, trips: net.count(methods.txn) - before }
+  }
+  const mutex = session.rwMutex(name)
+  const first = await cost(() => mutex.readLock())
+  const second = await cost(() => mutex.readLock())
+  const third = await cost(() => mutex.tryReadLock())
+  t.deepEqual([first.trips, second.trips, third.trips], [1, 1, 1])
+  t.is((await cost(() => mutex.tryWriteLock())).trips, 1)
+  t.is((await cost(() => first.result.tryUpgrade())).trips, 1)
+  for (const { result } of [second, third]) t.is((await cost(() => result!.unlock())).trips, 1)
+  t.is((await cost(() => first.result.tryUpgrade())).trips, 1)
+  t.is((await cost(() => first.result.downgrade())).trips, 1)
+  const writing = other.session.rwMutex(name).writeLock()
+  await other.net.watching(() => true)
+  await quiet(other.net)
+  const before = other.net.sent.length
+  await first.result.unlock()
+  await writing
+  t.is(other.net.sent.length, before)
+})
+
+test('the loss of one reader is nobody else’s', async t => {
+  const { etcd, session } = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const runtime = testRuntime()
+  const gone = await sessionPlayer(t, server(), {}, { runtime })
+  const one = await session.rwMutex(name).readLock()
+  const two = await gone.session.rwMutex(name).readLock()
+  runtime.stall(gone.session.ttl * 1000)
+  t.false(two.held)
+  t.true(EtcdError.is(await aborted(two.signal), 'SESSION_LOST'))
+  await line(etcd, name, 1)
+  t.true(one.held)
+})
+
+test('a hundred readers hold at once, and a writer in front of a hundred more is waited for', async t => {
+  t.timeout(60_000)
+  const front = await sessionPlayer(t, server(), { ttl: 60 })
+  const { etcd, net, session } = await sessionPlayer(t, server(), { ttl: 60 })
+  const name = nameOf(t)
+  const mutex = session.rwMutex(name)
+  const readers = await Promise.all(Array.from({ length: 100 }, () => mutex.readLock()))
+  t.is((await etcd.rwMutex(name).holders()).length, 100)
+  const writing = front.session.rwMutex(name).writeLock()
+  await line(etcd, name, 101)
+  const behind = Array.from({ length: 100 }, () => mutex.readLock())
+  await line(etcd, name, 201)
+  await quiet(net)
+  for (const reader of readers) await reader.unlock()
+  const writer = await writing
+  for (const reading of behind) t.is(await stateOf(reading), 'pending')
+  await writer.unlock()
+  const later = await Promise.all(behind)
+  t.true(
+    later.every(({ held }) => held),
+    'whoever is far back need not wait for readers before it',
+  )
+  await Promise.all(later.map(hold => hold.unlock()))
+})
+
+test('keys of a mutex of the same name are waited for, either way', async t => {
+  const { etcd, session } = await sessionPlayer(t, server())
+  const other = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const lock = await session.mutex(name).lock()
+  const reading = other.session.rwMutex(name).readLock()
+  await line(etcd, name, 2)
+  await turns()
+  t.is(await stateOf(reading), 'pending')
+  t.is(await other.session.rwMutex(name).tryReadLock(), undefined)
+  t.true(EtcdError.is(await t.throwsAsync(session.rwMutex(name).readLock()), 'NAME_CLASH'))
+  await lock.unlock()
+  const reader = await reading
+  const locking = session.mutex(name).lock()
+  await line(etcd, name, 2)
+  t.is(await stateOf(locking), 'pending')
+  await reader.unlock()
+  await (await locking).unlock()
+})
+
+test('a key that is neither of a reader nor of a writer keeps readers out', async t => {
+  const { etcd, session } = await sessionPlayer(t, server())
+  for (const [index, value] of [
+    '',
+    'read',
+    '{"mode":"rea',
+    '{"mode":"read"',
+    '{"mode":"read!"}',
+    '{"mode":"read#',
+    '{"mode":"zzz"}',
+    '{}',
+  ].entries()) {
+    const name = `${nameOf(t)}${index}`
+    await etcd.put(`${name}/plain`, value)
+    t.is(await session.rwMutex(name).tryReadLock(), undefined, value)
+    const reading = session.rwMutex(name).readLock()
+    await line(etcd, name, 2)
+    await turns()
+    t.is(await stateOf(reading), 'pending', value)
+    await etcd.delete(`${name}/plain`)
+    await (await reading).unlock()
+  }
+})
+
+test('read and write run a body under the lock', async t => {
+  const { etcd, session } = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  t.is(await session.rwMutex(name).read(hold => hold.mode), 'read')
+  t.is(await session.rwMutex(name).write(hold => hold.mode), 'write')
+  await t.throwsAsync(session.rwMutex(name).read(1 as never), { instanceOf: TypeError })
+  await t.throwsAsync(session.rwMutex(name).writeLock({ timeoutMs: 1 } as never), { instanceOf: TypeError })
+  t.throws(() => session.rwMutex(''), { instanceOf: RangeError })
+  t.deepEqual(await keysOf(etcd, name), [])
+})
+
+test('without metadata the mode is still told', async t => {
+  const { etcd } = await sessionPlayer(t, server())
+  const session = await etcd.session({ metadata: 'none' })
+  const name = nameOf(t)
+  const reader = await session.rwMutex(name).readLock()
+  t.is((await etcd.get(reader.key))?.text(), '{"mode":"read"}')
+  t.true(await reader.tryUpgrade())
+  t.is((await etcd.get(reader.key))?.text(), '{"mode":"write"}')
+  t.true((await etcd.txn({ if: [compare(reader.key).lease.equals(session.leaseId)], then: [] })).succeeded)
+})
+
+async function namesOf(holders: ReturnType<ReturnType<SessionPlayer['etcd']['rwMutex']>['holders']>) {
+  return (await holders).map(({ mode }) => mode)
+}
+
+function nameOf(t: ExecutionContext<unknown>): string {
+  return `${uniquePrefix(t)}rw`
+}
