@@ -65,7 +65,7 @@ export async function readContenders(
 }
 
 /** What the value of a place says; nothing if it says nothing we understand. */
-function described(
+export function described(
   value: Uint8Array,
   nowMs: number,
 ): Pick<Contender, 'owner' | 'host' | 'pid' | 'mode' | 'sinceMs' | 'ageMs'> {

@@ -1,8 +1,11 @@
 // Connecting
 
 export type { Contender } from '../recipes/contender.ts'
+export { Election, ElectionView, type LeadershipPlace, type ObserveOptions } from '../recipes/election.ts'
 export { Handle, type ReleaseOptions } from '../recipes/handle.ts'
 export { Hold } from '../recipes/hold.ts'
+export { LeaderInfo } from '../recipes/leader-info.ts'
+export { Leadership } from '../recipes/leadership.ts'
 export { JointHold, type LockName } from '../recipes/lock-all.ts'
 export type { LockOptions } from '../recipes/lock-options.ts'
 export { Mutex, MutexView } from '../recipes/mutex.ts'

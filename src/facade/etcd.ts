@@ -1,3 +1,4 @@
+import { ElectionView } from '../../recipes/election.ts'
 import { MutexView } from '../../recipes/mutex.ts'
 import { RwMutexView } from '../../recipes/rw-mutex.ts'
 import { Client, namespaceSpace } from '../client/client.ts'
@@ -23,6 +24,11 @@ export class Etcd extends Client {
   /** Who holds a read-write lock and who waits, without a lease of one's own. */
   rwMutex(name: Bytes): RwMutexView {
     return new RwMutexView(this.engine, this.space, name)
+  }
+
+  /** Who leads, who waits to lead, and every change of that, without a lease of one's own. */
+  election(name: Bytes): ElectionView {
+    return new ElectionView(this.engine, this.space, name)
   }
 
   /** A view in which every key begins with `prefix`, unseen. Closing it closes what was opened through it. */

@@ -1,3 +1,4 @@
+import { Election } from '../../recipes/election.ts'
 import { type JointHold, type LockName, lockAll, tryLockAll } from '../../recipes/lock-all.ts'
 import type { LockOptions } from '../../recipes/lock-options.ts'
 import { Mutex } from '../../recipes/mutex.ts'
@@ -15,6 +16,11 @@ export class Session extends SessionCore {
   /** Shared by readers, exclusive for a writer, first come, first served. See {@link RwMutex}. */
   rwMutex(name: Bytes): RwMutex {
     return new RwMutex(this, name)
+  }
+
+  /** One leader at a time, first come, first served. See {@link Election}. */
+  election(name: Bytes): Election {
+    return new Election(this, name)
   }
 
   /** Several locks in one transaction, with one place in every line. See {@link lockAll}. */
