@@ -19,7 +19,12 @@ await ada.txn({ then: [op.put('/examples/10/price', '17')] })
 const reading = prices.readLock()
 await ada.downgrade()
 await using carl = await reading
-console.log('carl reads', (await etcd.get('/examples/10/price'))?.text(), 'beside ada:', carl.held && ada.held)
+console.log(
+  'carl reads',
+  (await etcd.get('/examples/10/price'))?.text(),
+  'beside ada:',
+  carl.held && ada.held,
+)
 await ada.unlock()
 
 // Output:

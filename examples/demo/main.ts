@@ -1,22 +1,25 @@
 /**
- * Four processes fight for one lock around a job that must never run twice at once. The demo kills a holder,
- * stops another until its lock is somebody else's, wakes it, and then proves from what was written that no two
- * jobs overlapped and nothing from the past got through. The exit status is 1 if that proof fails.
+ * Four processes fight for one lock around a job that must never run twice at once, and elect one of them to lead.
+ * The demo kills a holder, stops another until its lock is somebody else's, wakes it, kills the leader and shows who
+ * follows. Then it proves from what was written that no two jobs overlapped, nothing from the past got through, and
+ * nobody led beside another. The exit status is 1 if that proof fails.
  */
 import { mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { connect } from '../../src/index.ts'
 import { Watchdog } from '../../test/support/watchdog.ts'
 import { Worker } from './crew.ts'
 import { Ledger } from './ledger.ts'
-import { counterKey, type Entry, type FromWorker, lockName } from './messages.ts'
+import { counterKey, type Entry, electionName, type FromWorker, lockName } from './messages.ts'
 import { Paper } from './paper.ts'
 import { prove } from './proof.ts'
+import { Reigns } from './reigns.ts'
 import { type DemoServer, startServer } from './server.ts'
 
 const names = ['ada', 'ben', 'cleo', 'dan']
-const patienceMs = 20_000
+const patienceMs = 30_000
 /** Which job is hit by what, counted by their beginnings. */
 const killedJob = 7
 const stoppedJob = 14
@@ -50,6 +53,7 @@ async function show({ what, endpoint }: DemoServer): Promise<boolean> {
   stopped.signal.throwIfAborted()
   const ledger = new Ledger(path.join(folder, 'ledger.txt'))
   const interrupted = new Set<string>()
+  const resting = new Set<Worker>()
   const takeOvers: { readonly from: string; readonly sinceMs: number }[] = []
   const late: (FromWorker & { kind: 'job' })[] = []
   let begun = 0
@@ -67,6 +71,7 @@ async function show({ what, endpoint }: DemoServer): Promise<boolean> {
       worker.tell({ kind: 'answer', number: message.number, accepted })
       if (accepted && message.entry.what === 'begin') onBegin(worker, message.entry)
     }
+    if (message.kind === 'rests') resting.add(worker)
     if (message.kind === 'job' && interrupted.has(message.token)) onLate(worker, message)
   }
 
@@ -113,24 +118,43 @@ async function show({ what, endpoint }: DemoServer): Promise<boolean> {
   }
 
   const workers = names.map(name => new Worker(name, watchdog, hear))
+  await using client = await connect(endpoint)
+  const reigns = new Reigns(client.election(electionName), (name, token) =>
+    paper.mark(name, `♛ leads, token ${token}`, 'bold'),
+  )
+  let succession: { readonly from: string; readonly to: string } | undefined
   try {
     await within(Promise.all(workers.map(({ ready }) => ready)))
     paper.say()
     paper.say(
       `${what} on ${endpoint}; ${workers.map(({ name, pid }) => `${name} is process ${pid}`).join(', ')}`,
     )
-    paper.say(`All want ${lockName}. Each ██ is a job under the lock, with its fencing token.`)
+    paper.say(
+      `All want ${lockName}. Each ██ is a job under the lock, with its fencing token. ♛ leads them all.`,
+    )
     paper.say()
     paper.heading()
     for (const worker of workers) worker.tell({ kind: 'go', endpoint, name: lockName })
     await within(finished)
+    for (const worker of workers) worker.tell({ kind: 'rest' })
+    await within(until(() => workers.every(worker => !worker.isRunning || resting.has(worker))))
+    const leader = await within(reigns.leader())
+    const sinceMs = performance.now()
+    paper.mark(leader.name, '✝ killed, leading', 'red')
+    workers.find(({ name }) => name === leader.name)?.kill()
+    const next = await within(reigns.after(leader.token))
+    succession = { from: leader.name, to: next.name }
+    const seconds = ((performance.now() - sinceMs) / 1000).toFixed(1)
+    paper.note(`→ ${next.name} leads after ${leader.name}, ${seconds} s later, with token ${next.token}`)
+    // What comes now is leaving, one after the other.
+    await reigns.close()
     for (const worker of workers) worker.tell({ kind: 'finish' })
     await within(Promise.all(workers.map(({ exited }) => exited)))
   } finally {
     for (const worker of workers) if (worker.isRunning) worker.kill()
+    await reigns.close()
   }
 
-  await using client = await connect(endpoint)
   const counted = Number((await client.get(counterKey))?.text() ?? 0)
   const left = await client.mutex(lockName).holder()
   const { finished: done, brokenOff, handOvers, faults } = prove(ledger.read(), interrupted)
@@ -152,6 +176,10 @@ async function show({ what, endpoint }: DemoServer): Promise<boolean> {
       counted === done,
       `${done} jobs ended in the ledger, ${counted} were counted in etcd under the guard of the lock`,
     ],
+    [
+      succession !== undefined && succession.from !== succession.to && reigns.inOrder,
+      `${succession?.to ?? 'nobody'} followed ${succession?.from ?? 'nobody'} as leader; of ${reigns.count} reigns each had a larger token`,
+    ],
     [left === undefined, 'nothing is left in the line'],
   ]
   paper.say()
@@ -164,11 +192,18 @@ async function show({ what, endpoint }: DemoServer): Promise<boolean> {
     proved
       ? paper.paint(
           'bold',
-          `Proved: ${begun} jobs, ${handOvers} hand-overs, one kill, one zombie, one job at a time.`,
+          `Proved: ${begun} jobs, ${handOvers} hand-overs, two kills, one zombie, one job and one leader at a time.`,
         )
       : paper.paint('red', 'NOT proved: see above.'),
   )
   return proved
+}
+
+async function until(holds: () => boolean): Promise<void> {
+  while (!holds()) {
+    await sleep(20)
+    stopped.signal.throwIfAborted()
+  }
 }
 
 /** The demo is over when somebody interrupts it, or when it takes too long. */

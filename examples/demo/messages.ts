@@ -6,11 +6,15 @@ export type ToWorker =
   /** The ledger's answer to the write with that number. */
   | { readonly kind: 'answer'; readonly number: number; readonly accepted: boolean }
   /** No further job; the one under way is finished. */
+  | { readonly kind: 'rest' }
+  /** Leave. */
   | { readonly kind: 'finish' }
 
 /** From a worker to the demo. */
 export type FromWorker =
   | { readonly kind: 'ready' }
+  /** No job is under way, and none follows. */
+  | { readonly kind: 'rests' }
   | { readonly kind: 'write'; readonly number: number; readonly entry: Entry }
   /** What became of a job: of its line in the ledger, and of its guarded transaction in etcd. */
   | {
@@ -29,4 +33,6 @@ export interface Entry {
 }
 
 export const lockName = '/demo/ledger'
+/** Who leads the crew. */
+export const electionName = '/demo/foreman'
 export const counterKey = '/demo/jobs-done'

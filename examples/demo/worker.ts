@@ -3,10 +3,13 @@
  *
  * It is careless on purpose: after its work it writes without asking whether the lock is still its own, as a
  * program does that was stopped at the wrong moment. What keeps the ledger right is the token alone.
+ *
+ * Besides, it stands for election all the time, and leads the crew whenever it is its turn.
  */
+import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { compare, connect, type Etcd, EtcdError, type Hold, op } from '../../src/index.ts'
-import { counterKey, type Entry, type FromWorker, type ToWorker } from './messages.ts'
+import { compare, connect, type Etcd, EtcdError, type Hold, op, type Session } from '../../src/index.ts'
+import { counterKey, type Entry, electionName, type FromWorker, type ToWorker } from './messages.ts'
 
 const workMs = 60
 /** Short, so that nobody who watches has to wait long for the lease of the dead. */
@@ -14,6 +17,7 @@ const ttl = 2
 
 const worker = process.argv[2] ?? 'worker'
 const answers = new Map<number, (accepted: boolean) => void>()
+const rest = new AbortController()
 const finish = new AbortController()
 let writes = 0
 
@@ -25,6 +29,8 @@ process.on('message', (message: ToWorker) => {
       return void work(message.endpoint, message.name)
     case 'answer':
       return answers.get(message.number)?.(message.accepted)
+    case 'rest':
+      return rest.abort()
     case 'finish':
       return finish.abort()
   }
@@ -35,21 +41,43 @@ async function work(endpoint: string, name: string): Promise<void> {
   const etcd = await connect(endpoint)
   // It warns that two seconds are little; here that is the point.
   etcd.on('warning', () => {})
-  while (!finish.signal.aborted) {
+  await Promise.all([lead(etcd), doJobs(etcd, name)])
+  await etcd.close()
+  process.disconnect()
+}
+
+async function doJobs(etcd: Etcd, name: string): Promise<void> {
+  await withSessions(etcd, rest.signal, async session => {
+    await using hold = await session.mutex(name).lock({ signal: rest.signal })
+    await job(etcd, hold)
+  })
+  tell({ kind: 'rests' })
+}
+
+async function lead(etcd: Etcd): Promise<void> {
+  await withSessions(etcd, finish.signal, async session => {
+    await using leadership = await session.election(electionName).campaign(worker, { signal: finish.signal })
+    await once(AbortSignal.any([leadership.signal, finish.signal]), 'abort')
+  })
+}
+
+/** Again and again until the signal aborts, with a new session whenever the last one was lost. */
+async function withSessions(
+  etcd: Etcd,
+  signal: AbortSignal,
+  body: (session: Session) => Promise<unknown>,
+): Promise<void> {
+  while (!signal.aborted) {
     await using session = await etcd.session({ ttl, owner: worker })
-    const mutex = session.mutex(name)
-    while (!finish.signal.aborted && session.state !== 'lost') {
+    while (!signal.aborted && session.state !== 'lost') {
       try {
-        await using hold = await mutex.lock({ signal: finish.signal })
-        await job(etcd, hold)
+        await body(session)
       } catch (error) {
         // A lost session is followed by a new one, a finished demo by nothing.
-        if (!EtcdError.is(error) && !finish.signal.aborted) throw error
+        if (!EtcdError.is(error) && !signal.aborted) throw error
       }
     }
   }
-  await etcd.close()
-  process.disconnect()
 }
 
 async function job(etcd: Etcd, hold: Hold): Promise<void> {
