@@ -2,6 +2,7 @@ import type { Engine } from '../src/client/engine.ts'
 import type { CallOptions } from '../src/client/submitter.ts'
 import { ownOnly } from '../src/support/own.ts'
 import { prefixEnd, text } from '../src/wire/bytes.ts'
+import type { KeyValue } from '../src/wire/gen/kv.g.ts'
 import { SortOrder, SortTarget } from '../src/wire/gen/rpc.g.ts'
 import { methods } from '../src/wire/methods.ts'
 import { entryOf, isForeign, type KeysOfSession } from './internal/entry.ts'
@@ -24,6 +25,8 @@ export interface Contender {
   readonly sinceMs?: number
   /** In the line of a read-write lock, how it is held or wanted. */
   readonly mode?: 'read' | 'write'
+  /** In the line of a semaphore, how many permits it holds or wants. */
+  readonly count?: number
   /** How long ago that was by our clock, in milliseconds; never negative. */
   readonly ageMs?: number
 }
@@ -50,26 +53,29 @@ export async function readContenders(
     timeoutMs,
   })
   const nowMs = engine.runtime.wallNow()
-  return kvs.map(kv => {
-    const entry = entryOf(kv)
-    const { key, lease, createRevision } = entry
-    const foreign = isForeign(entry, prefix.length, keys)
-    return {
-      key: Uint8Array.from(key),
-      leaseId: lease,
-      createRevision,
-      foreign,
-      ...(foreign ? {} : described(kv.value, nowMs)),
-    }
-  })
+  return kvs.map(kv => contenderOf(kv, isForeign(entryOf(kv), prefix.length, keys), nowMs))
+}
+
+export function contenderOf(
+  { key, lease, createRevision, value }: KeyValue,
+  foreign: boolean,
+  nowMs: number,
+): Contender {
+  return {
+    key: Uint8Array.from(key),
+    leaseId: lease,
+    createRevision,
+    foreign,
+    ...(foreign ? {} : described(value, nowMs)),
+  }
 }
 
 /** What the value of a place says; nothing if it says nothing we understand. */
 export function described(
   value: Uint8Array,
   nowMs: number,
-): Pick<Contender, 'owner' | 'host' | 'pid' | 'mode' | 'sinceMs' | 'ageMs'> {
-  let said: { readonly [Name in 'v' | 'mode' | 'owner' | 'host' | 'pid' | 'sinceMs']?: unknown }
+): Pick<Contender, 'owner' | 'host' | 'pid' | 'mode' | 'count' | 'sinceMs' | 'ageMs'> {
+  let said: { readonly [Name in 'v' | 'mode' | 'count' | 'owner' | 'host' | 'pid' | 'sinceMs']?: unknown }
   try {
     const parsed: unknown = JSON.parse(text(value))
     if (typeof parsed !== 'object' || parsed === null) return {}
@@ -78,10 +84,11 @@ export function described(
     return {}
   }
   const mode = said.mode === 'read' || said.mode === 'write' ? ({ mode: said.mode } as const) : {}
-  if (said.v !== 1) return mode
+  const kind = { ...mode, ...(typeof said.count === 'number' ? { count: said.count } : {}) }
+  if (said.v !== 1) return kind
   const { owner, host, pid, sinceMs } = said
   return {
-    ...mode,
+    ...kind,
     ...(typeof owner === 'string' ? { owner } : {}),
     ...(typeof host === 'string' ? { host } : {}),
     ...(typeof pid === 'number' ? { pid } : {}),

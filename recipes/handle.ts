@@ -145,6 +145,11 @@ export abstract class Handle implements AsyncDisposable {
     ]).finally(stopListening)
   }
 
+  /** Deletes what is held. Resolves when it is known to be gone; `refused` is told if the cluster will not delete it. */
+  protected letGo(refused: (error: EtcdError) => void): Promise<void> {
+    return giveUp(this.#session, this.#claim, refused)
+  }
+
   /** A transaction found its guard broken. */
   protected guardFailed(_guard: Compare, error: EtcdError): void {
     this.#lose(error)
@@ -159,7 +164,7 @@ export abstract class Handle implements AsyncDisposable {
 
   #release(): void {
     const done = new Promise<void>((resolve, reject) => {
-      const gone = giveUp(this.#session, this.#claim, reject)
+      const gone = this.letGo(reject)
       this.#session.background(gone)
       void gone.then(resolve)
     })

@@ -1,6 +1,9 @@
 import { ElectionView } from '../../recipes/election.ts'
+import { type LeadOptions, lead } from '../../recipes/lead.ts'
+import type { Term } from '../../recipes/lead-term.ts'
 import { MutexView } from '../../recipes/mutex.ts'
 import { RwMutexView } from '../../recipes/rw-mutex.ts'
+import { SemaphoreView } from '../../recipes/semaphore.ts'
 import { Client, namespaceSpace } from '../client/client.ts'
 import { openSession, type SessionOptions } from '../session/session-core.ts'
 import type { Bytes } from '../wire/bytes.ts'
@@ -29,6 +32,19 @@ export class Etcd extends Client {
   /** Who leads, who waits to lead, and every change of that, without a lease of one's own. */
   election(name: Bytes): ElectionView {
     return new ElectionView(this.engine, this.space, name)
+  }
+
+  /** Who holds permits of a semaphore and who waits, without a lease of one's own. */
+  semaphore(name: Bytes): SemaphoreView {
+    return new SemaphoreView(this.engine, this.space, name)
+  }
+
+  /**
+   * Runs `body` whenever we lead, and stands for election again after every term. Resolves when the signal stops it,
+   * which it alone of all calls does, and `body` has settled. See {@link lead}.
+   */
+  lead(name: Bytes, body: (term: Term) => unknown, options?: LeadOptions): Promise<void> {
+    return lead(this, name, body, options)
   }
 
   /** A view in which every key begins with `prefix`, unseen. Closing it closes what was opened through it. */

@@ -3,6 +3,7 @@ import { type JointHold, type LockName, lockAll, tryLockAll } from '../../recipe
 import type { LockOptions } from '../../recipes/lock-options.ts'
 import { Mutex } from '../../recipes/mutex.ts'
 import { RwMutex } from '../../recipes/rw-mutex.ts'
+import { Semaphore, type SemaphoreOptions } from '../../recipes/semaphore.ts'
 import { SessionCore } from '../session/session-core.ts'
 import type { Bytes } from '../wire/bytes.ts'
 
@@ -21,6 +22,11 @@ export class Session extends SessionCore {
   /** One leader at a time, first come, first served. See {@link Election}. */
   election(name: Bytes): Election {
     return new Election(this, name)
+  }
+
+  /** A number of permits, first come, first served, each with a stable number. See {@link Semaphore}. */
+  semaphore(name: Bytes, options: SemaphoreOptions): Semaphore {
+    return new Semaphore(this, name, options)
   }
 
   /** Several locks in one transaction, with one place in every line. See {@link lockAll}. */
