@@ -19,6 +19,8 @@ export interface Contender {
   readonly foreign: boolean
   /** What its session said; programs in other languages say nothing. */
   readonly owner?: string
+  /** What for, where its session was told to say so. */
+  readonly purpose?: string
   readonly host?: string
   readonly pid?: number
   /** When it came, in milliseconds since the epoch by its own clock. */
@@ -74,8 +76,10 @@ export function contenderOf(
 export function described(
   value: Uint8Array,
   nowMs: number,
-): Pick<Contender, 'owner' | 'host' | 'pid' | 'mode' | 'count' | 'sinceMs' | 'ageMs'> {
-  let said: { readonly [Name in 'v' | 'mode' | 'count' | 'owner' | 'host' | 'pid' | 'sinceMs']?: unknown }
+): Pick<Contender, 'owner' | 'purpose' | 'host' | 'pid' | 'mode' | 'count' | 'sinceMs' | 'ageMs'> {
+  let said: {
+    readonly [Name in 'v' | 'mode' | 'count' | 'owner' | 'purpose' | 'host' | 'pid' | 'sinceMs']?: unknown
+  }
   try {
     const parsed: unknown = JSON.parse(text(value))
     if (typeof parsed !== 'object' || parsed === null) return {}
@@ -86,10 +90,11 @@ export function described(
   const mode = said.mode === 'read' || said.mode === 'write' ? ({ mode: said.mode } as const) : {}
   const kind = { ...mode, ...(typeof said.count === 'number' ? { count: said.count } : {}) }
   if (said.v !== 1) return kind
-  const { owner, host, pid, sinceMs } = said
+  const { owner, purpose, host, pid, sinceMs } = said
   return {
     ...kind,
     ...(typeof owner === 'string' ? { owner } : {}),
+    ...(typeof purpose === 'string' ? { purpose } : {}),
     ...(typeof host === 'string' ? { host } : {}),
     ...(typeof pid === 'number' ? { pid } : {}),
     ...(typeof sinceMs === 'number' ? { sinceMs, ageMs: Math.max(0, nowMs - sinceMs) } : {}),

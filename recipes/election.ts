@@ -8,6 +8,7 @@ import { type Bytes, equalBytes, prefixEnd, printable, toBytes } from '../src/wi
 import { SortOrder, SortTarget } from '../src/wire/gen/rpc.g.ts'
 import { methods } from '../src/wire/methods.ts'
 import { type Contender, readContenders } from './contender.ts'
+import { type Explanation, explainLine } from './explain.ts'
 import { acquire } from './internal/acquisition.ts'
 import { type Claim, claimFailed, giveUp, linePrefix, placeKey, type Wish } from './internal/claim.ts'
 import { Observation } from './internal/election-observation.ts'
@@ -37,12 +38,17 @@ export interface LeadershipPlace {
 /** What can be asked about an election without standing for it. */
 export class ElectionView {
   readonly #engine: Engine
+  readonly #name: Uint8Array
+  readonly #ours: bigint | undefined
   /** Of all keys in its line, as etcd has them. */
   protected readonly prefix: Uint8Array
 
-  constructor(engine: Engine, space: KeySpace, name: Bytes) {
+  /** `ours`: the lease of places to be told apart from others. */
+  constructor(engine: Engine, space: KeySpace, name: Bytes, ours?: bigint) {
     this.#engine = engine
-    this.prefix = linePrefix(space, checkName(name, 'an election'))
+    this.#name = checkName(name, 'an election')
+    this.#ours = ours
+    this.prefix = linePrefix(space, this.#name)
   }
 
   /** Resolves with who leads, undefined if nobody does. One round trip. */
@@ -70,6 +76,18 @@ export class ElectionView {
   async contenders(options: CallOptions = {}): Promise<readonly Contender[]> {
     options = checkCall(options, [], 'contenders')
     return readContenders(this.#engine, this.prefix, oneAtATime.keys, options)
+  }
+
+  /**
+   * Resolves with who leads, who waits, since when and for whom, to be read by people. Where a value is proclaimed,
+   * the key says nothing about its owner. One round trip.
+   */
+  async explain(options: CallOptions = {}): Promise<Explanation> {
+    const line = await this.contenders(checkCall(options, [], 'explain'))
+    return explainLine({ kind: 'election', name: this.#name, ours: this.#ours }, line, {
+      holding: Math.min(1, line.length),
+      blocks: () => true,
+    })
   }
 
   /**
@@ -109,7 +127,7 @@ export class Election extends ElectionView {
   readonly #name: Uint8Array
 
   constructor(session: SessionContext, name: Bytes) {
-    super(session.engine, session.space, name)
+    super(session.engine, session.space, name, session.leaseId)
     this.#session = session
     this.#name = toBytes(name)
   }

@@ -155,9 +155,8 @@ export abstract class Handle implements AsyncDisposable {
     this.#lose(error)
   }
 
-  /** The cluster says that it is not ours any more. Returns what to throw. */
-  protected lose(): EtcdError {
-    const error = this.#lostError()
+  /** It is not ours any more: the cluster says so, or whatever the error says. Returns what to throw. */
+  protected lose(error: EtcdError = this.#lostError()): EtcdError {
     this.#lose(error)
     return error
   }

@@ -3,25 +3,45 @@ import type { KeySpace } from '../src/client/key-space.ts'
 import { checkCall } from '../src/client/kv.ts'
 import type { CallOptions } from '../src/client/submitter.ts'
 import type { SessionContext } from '../src/session/session-context.ts'
+import { checkInteger, checkRevision } from '../src/support/options.ts'
 import { type Bytes, toBytes } from '../src/wire/bytes.ts'
 import { type Contender, readContenders } from './contender.ts'
+import { type Explanation, explainLine } from './explain.ts'
 import { Hold } from './hold.ts'
 import { acquire } from './internal/acquisition.ts'
-import { linePrefix, type Wish } from './internal/claim.ts'
+import { type Claim, linePrefix, type Wish } from './internal/claim.ts'
+import { LockDelay } from './internal/lock-delay.ts'
+import { askToRevoke, breakHold, revocationKey } from './internal/revocation.ts'
 import { oneAtATime } from './internal/rule.ts'
 import { checkBody, runWith } from './internal/run-with.ts'
 import { tryAcquire } from './internal/try-acquire.ts'
-import { checkedLock, checkName, type LockOptions } from './lock-options.ts'
+import { checkedLock, checkedMutex, checkName, type LockOptions, type MutexOptions } from './lock-options.ts'
+
+export interface RevocationOptions extends CallOptions {
+  /** Told to the holder. */
+  readonly reason?: string | undefined
+  /** The request is forgotten after so many seconds. Default: 30. */
+  readonly ttl?: number | undefined
+}
+
+const REVOCATION_SECONDS = 30
 
 /** What can be asked about a mutex without standing in its line. */
 export class MutexView {
   readonly #engine: Engine
+  readonly #space: KeySpace
+  readonly #name: Uint8Array
+  readonly #ours: bigint | undefined
   /** Of all keys in its line, as etcd has them. */
   protected readonly prefix: Uint8Array
 
-  constructor(engine: Engine, space: KeySpace, name: Bytes) {
+  /** `ours`: the lease of places to be told apart from others. */
+  constructor(engine: Engine, space: KeySpace, name: Bytes, ours?: bigint) {
     this.#engine = engine
-    this.prefix = linePrefix(space, checkName(name))
+    this.#space = space
+    this.#name = checkName(name)
+    this.#ours = ours
+    this.prefix = linePrefix(space, this.#name)
   }
 
   /** Resolves with whoever holds it, undefined if it is free. One round trip. */
@@ -34,6 +54,49 @@ export class MutexView {
   async waiters(options: CallOptions = {}): Promise<readonly Contender[]> {
     options = checkCall(options, [], 'waiters')
     return (await readContenders(this.#engine, this.prefix, oneAtATime.keys, options)).slice(1)
+  }
+
+  /** Resolves with who holds it, who waits, since when and for whom, to be read by people. One round trip. */
+  async explain(options: CallOptions = {}): Promise<Explanation> {
+    options = checkCall(options, [], 'explain')
+    const line = await readContenders(this.#engine, this.prefix, oneAtATime.keys, options)
+    return explainLine({ kind: 'mutex', name: this.#name, ours: this.#ours }, line, {
+      holding: Math.min(1, line.length),
+      blocks: () => true,
+    })
+  }
+
+  /**
+   * Asks the holder to unlock, which hears of it if it gave `onRevocation`. Resolves with whom it asked, undefined if
+   * the lock is free or just being passed on. The request is bound to that hold: its successors never hear of it.
+   * Three round trips.
+   */
+  async requestRevocation(options: RevocationOptions = {}): Promise<Contender | undefined> {
+    options = checkCall(options, ['reason', 'ttl'], 'requestRevocation')
+    const { reason, ttl = REVOCATION_SECONDS } = options
+    if (reason !== undefined && typeof reason !== 'string')
+      throw new TypeError('requestRevocation: reason is a string')
+    checkInteger(ttl, 'ttl', { min: 1 })
+    const call = { signal: options.signal, timeoutMs: options.timeoutMs }
+    const holder = await this.holder(call)
+    if (holder === undefined) return undefined
+    const key = revocationKey(this.#space, this.#name, holder.createRevision)
+    const leaseOptions = { space: this.#space, ttl }
+    const asked = await askToRevoke(this.#engine, { key, leaseOptions }, holder, reason, call)
+    return asked ? holder : undefined
+  }
+
+  /**
+   * Takes the lock from the hold with this token, and from no other: whoever holds it by now is never hit. Resolves
+   * with whether that hold was there. Its holder hears of it within a second or so and may work on until then; what
+   * it writes is told by its smaller token. Two round trips.
+   */
+  async breakLock(options: CallOptions & { readonly token: bigint }): Promise<boolean> {
+    const { token, signal, timeoutMs } = checkCall(options, ['token'], 'breakLock')
+    checkRevision(token, 'token', 1n)
+    const holder = await this.holder({ signal, timeoutMs })
+    if (holder?.createRevision !== token) return false
+    return breakHold(this.#engine, holder, { signal, timeoutMs })
   }
 }
 
@@ -54,16 +117,21 @@ export class MutexView {
  *           `a/b` stand in the line of `a`. Another session's are waited for and named by a warning, our own refused.
  * Cost      free: 1 round trip to lock, 1 to unlock. Contended: 1 to stand in line, and none from the release to
  *           the next holder. Up to 64 ahead, one message per release for each client that waits; beyond, none until
- *           the predecessor leaves.
+ *           the predecessor leaves. Options that are not used cost nothing.
  */
 export class Mutex extends MutexView {
   readonly #session: SessionContext
   readonly #name: Uint8Array
+  readonly #options: MutexOptions
+  readonly #delay: LockDelay | undefined
 
-  constructor(session: SessionContext, name: Bytes) {
-    super(session.engine, session.space, name)
+  constructor(session: SessionContext, name: Bytes, options: MutexOptions = {}) {
+    super(session.engine, session.space, name, session.leaseId)
     this.#session = session
     this.#name = toBytes(name)
+    this.#options = checkedMutex(options)
+    const { lockDelayMs } = this.#options
+    this.#delay = lockDelayMs === undefined ? undefined : new LockDelay(session, this.#name, lockDelayMs)
   }
 
   /**
@@ -74,17 +142,21 @@ export class Mutex extends MutexView {
   async lock(options: LockOptions = {}): Promise<Hold> {
     const { signal } = checkedLock(options, 'lock')
     const claim = await acquire(this.#session, [this.#wish()], signal)
-    return new Hold(this.#session, this.#name, claim)
+    if (this.#delay !== undefined) await this.#delay.pass(claim, signal)
+    return this.#hold(claim)
   }
 
   /**
    * Resolves with the lock if nobody holds or waits for it, else with undefined, and nothing was written. A Go
-   * program that tries it in the same instant may make it look taken. One round trip, none if this session has it.
+   * program that tries it in the same instant may make it look taken. With `lockDelayMs` it waits that long after a
+   * loss. One round trip, none if this session has it.
    */
   async tryLock(options: LockOptions = {}): Promise<Hold | undefined> {
     const { signal } = checkedLock(options, 'tryLock')
     const claim = await tryAcquire(this.#session, [this.#wish()], signal)
-    return claim === undefined ? undefined : new Hold(this.#session, this.#name, claim)
+    if (claim === undefined) return undefined
+    if (this.#delay !== undefined) await this.#delay.pass(claim, signal)
+    return this.#hold(claim)
   }
 
   /**
@@ -98,6 +170,11 @@ export class Mutex extends MutexView {
   ): Promise<Result> {
     checkBody(body)
     return runWith(this.#session, await this.lock(options), body)
+  }
+
+  #hold(claim: Claim): Hold {
+    const { maxHoldMs, onRevocation } = this.#options
+    return new Hold(this.#session, this.#name, claim, { delay: this.#delay, maxHoldMs, onRevocation })
   }
 
   #wish(): Wish {

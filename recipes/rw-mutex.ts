@@ -5,6 +5,7 @@ import type { CallOptions } from '../src/client/submitter.ts'
 import type { SessionContext } from '../src/session/session-context.ts'
 import { type Bytes, toBytes } from '../src/wire/bytes.ts'
 import { type Contender, readContenders } from './contender.ts'
+import { type Explanation, explainLine } from './explain.ts'
 import { acquire } from './internal/acquisition.ts'
 import { linePrefix, type Wish } from './internal/claim.ts'
 import { type Mode, rules, valueIn } from './internal/read-write.ts'
@@ -16,12 +17,17 @@ import { ReadWriteHold } from './read-write-hold.ts'
 /** What can be asked about a read-write lock without standing in its line. */
 export class RwMutexView {
   readonly #engine: Engine
+  readonly #name: Uint8Array
+  readonly #ours: bigint | undefined
   /** Of all keys in its line, as etcd has them. */
   protected readonly prefix: Uint8Array
 
-  constructor(engine: Engine, space: KeySpace, name: Bytes) {
+  /** `ours`: the lease of places to be told apart from others. */
+  constructor(engine: Engine, space: KeySpace, name: Bytes, ours?: bigint) {
     this.#engine = engine
-    this.prefix = linePrefix(space, checkName(name))
+    this.#name = checkName(name)
+    this.#ours = ours
+    this.prefix = linePrefix(space, this.#name)
   }
 
   /** Resolves with everybody who holds it: readers, or one writer. One round trip. */
@@ -36,6 +42,16 @@ export class RwMutexView {
     options = checkCall(options, [], 'waiters')
     const all = await this.#read(options)
     return all.slice(holding(all))
+  }
+
+  /** Resolves with who holds it, who waits, since when and for whom, to be read by people. One round trip. */
+  async explain(options: CallOptions = {}): Promise<Explanation> {
+    options = checkCall(options, [], 'explain')
+    const all = await this.#read(options)
+    return explainLine({ kind: 'read-write lock', name: this.#name, ours: this.#ours }, all, {
+      holding: holding(all),
+      blocks: (earlier, later) => later.mode !== 'read' || earlier.mode !== 'read',
+    })
   }
 
   #read(options: CallOptions): Promise<readonly Contender[]> {
@@ -68,7 +84,7 @@ export class RwMutex extends RwMutexView {
   readonly #name: Uint8Array
 
   constructor(session: SessionContext, name: Bytes) {
-    super(session.engine, session.space, name)
+    super(session.engine, session.space, name, session.leaseId)
     this.#session = session
     this.#name = toBytes(name)
   }

@@ -2,8 +2,10 @@
 
 export type { Contender } from '../recipes/contender.ts'
 export { Election, ElectionView, type LeadershipPlace, type ObserveOptions } from '../recipes/election.ts'
+export { type ExplainedKind, type ExplainedPlace, Explanation } from '../recipes/explain.ts'
 export { Handle, type ReleaseOptions } from '../recipes/handle.ts'
 export { Hold } from '../recipes/hold.ts'
+export type { RevocationRequest } from '../recipes/internal/revocation.ts'
 export type { LimitMismatch } from '../recipes/internal/semaphore-limit.ts'
 export type { SlotHolder } from '../recipes/internal/semaphore-reading.ts'
 export type { LeadOptions, LeadState } from '../recipes/lead.ts'
@@ -11,8 +13,8 @@ export { type Successor, Term } from '../recipes/lead-term.ts'
 export { LeaderInfo } from '../recipes/leader-info.ts'
 export { Leadership } from '../recipes/leadership.ts'
 export { JointHold, type LockName } from '../recipes/lock-all.ts'
-export type { LockOptions } from '../recipes/lock-options.ts'
-export { Mutex, MutexView } from '../recipes/mutex.ts'
+export type { LockOptions, MutexOptions } from '../recipes/lock-options.ts'
+export { Mutex, MutexView, type RevocationOptions } from '../recipes/mutex.ts'
 export { Permit } from '../recipes/permit.ts'
 export { ReadWriteHold } from '../recipes/read-write-hold.ts'
 export { RwMutex, RwMutexView } from '../recipes/rw-mutex.ts'
@@ -67,7 +69,7 @@ export { Session } from './facade/session.ts'
 export type { SessionContext } from './session/session-context.ts'
 
 // Sessions and what they own
-export type { CloseOptions, SessionOptions, SessionState } from './session/session-core.ts'
+export type { CloseOptions, PlaceDescription, SessionOptions, SessionState } from './session/session-core.ts'
 // Seams: for tests, simulations and other transports
 export type { Runtime, Timer } from './support/runtime.ts'
 export type {

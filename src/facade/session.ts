@@ -1,6 +1,6 @@
 import { Election } from '../../recipes/election.ts'
 import { type JointHold, type LockName, lockAll, tryLockAll } from '../../recipes/lock-all.ts'
-import type { LockOptions } from '../../recipes/lock-options.ts'
+import type { LockOptions, MutexOptions } from '../../recipes/lock-options.ts'
 import { Mutex } from '../../recipes/mutex.ts'
 import { RwMutex } from '../../recipes/rw-mutex.ts'
 import { Semaphore, type SemaphoreOptions } from '../../recipes/semaphore.ts'
@@ -10,8 +10,8 @@ import type { Bytes } from '../wire/bytes.ts'
 /** A lease kept alive, and everything that can be owned with it. */
 export class Session extends SessionCore {
   /** Exclusive, first come, first served. See {@link Mutex}. */
-  mutex(name: Bytes): Mutex {
-    return new Mutex(this, name)
+  mutex(name: Bytes, options?: MutexOptions): Mutex {
+    return new Mutex(this, name, options)
   }
 
   /** Shared by readers, exclusive for a writer, first come, first served. See {@link RwMutex}. */

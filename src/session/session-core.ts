@@ -33,9 +33,25 @@ export interface SessionOptions extends CallOptions {
   readonly owner?: string | undefined
   /** `none`: keys of this session say nothing about owner, host, process and age. */
   readonly metadata?: 'none' | undefined
+  /**
+   * Decides what keys of this session say to whoever asks who holds or waits: given what they would say, returns
+   * what they do. Leave out or replace what is nobody's business, add a `purpose`. Called for every place; what it
+   * throws rejects the acquisition.
+   */
+  readonly describe?: ((place: PlaceDescription) => Partial<PlaceDescription>) | undefined
 }
 
-const KNOWN = ['ttl', 'resume', 'owner', 'metadata']
+/** What a place in a line says about its owner. */
+export interface PlaceDescription {
+  readonly owner: string | undefined
+  readonly host: string | undefined
+  readonly pid: number | undefined
+  /** In milliseconds since the epoch. */
+  readonly sinceMs: number | undefined
+  readonly purpose?: string | undefined
+}
+
+const KNOWN = ['ttl', 'resume', 'owner', 'metadata', 'describe']
 
 /**
  * - `active`: keys of the session are ours
@@ -161,11 +177,15 @@ export class SessionCore implements SessionContext, AsyncDisposable {
   }
 
   placeValue(): Uint8Array {
-    const { metadata, owner } = this.#options
+    const { metadata, owner, describe } = this.#options
     if (metadata === 'none') return NOTHING
     const { host, pid } = this.engine.runtime.identity()
     const sinceMs = this.engine.runtime.wallNow()
-    return encoder.encode(JSON.stringify({ v: 1, owner, host, pid, sinceMs }))
+    if (describe === undefined) return encoder.encode(JSON.stringify({ v: 1, owner, host, pid, sinceMs }))
+    const said = ownOnly(describe({ owner, host, pid, sinceMs }))
+    const { purpose } = said
+    const shown = { owner: said.owner, purpose, host: said.host, pid: said.pid, sinceMs: said.sinceMs }
+    return encoder.encode(JSON.stringify({ v: 1, ...shown }))
   }
 
   leaseGone(cause: unknown): void {
@@ -357,7 +377,7 @@ function tookTooLong(what: string, timeoutMs: number): EtcdError {
 
 function checkSessionOptions(options: SessionOptions): SessionOptions {
   options = checkCall(options, KNOWN, 'session')
-  const { ttl, resume, owner, metadata } = options
+  const { ttl, resume, owner, metadata, describe } = options
   if (ttl !== undefined) checkTtl(ttl)
   if (resume !== undefined) checkLeaseId(resume)
   if (ttl !== undefined && resume !== undefined)
@@ -365,5 +385,7 @@ function checkSessionOptions(options: SessionOptions): SessionOptions {
   if (owner !== undefined && typeof owner !== 'string') throw new TypeError('session: owner is a string')
   if (metadata !== undefined && metadata !== 'none')
     throw new TypeError("session: metadata is 'none' or left out")
+  if (describe !== undefined && typeof describe !== 'function')
+    throw new TypeError('session: describe is a function')
   return options
 }

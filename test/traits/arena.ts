@@ -58,6 +58,8 @@ export interface TestRuntime extends Runtime {
   sleep(ms: number): void
   /** Fires all pending timers that were set to this delay, now. Returns how many there were. */
   fire(delayMs: number): number
+  /** How many pending timers were set to this delay. */
+  pending(delayMs: number): number
 }
 
 export function testRuntime(): TestRuntime {
@@ -94,6 +96,7 @@ export function testRuntime(): TestRuntime {
         },
       }
     },
+    pending: delayMs => [...pending].filter(entry => entry.delayMs === delayMs).length,
     fire: delayMs => {
       const due = [...pending].filter(entry => entry.delayMs === delayMs)
       for (const entry of due) {

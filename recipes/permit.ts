@@ -1,0 +1,29 @@
+import type { SessionContext } from '../src/session/session-context.ts'
+import { text } from '../src/wire/bytes.ts'
+import { Handle, type ReleaseOptions } from './handle.ts'
+import type { SlotClaim } from './internal/slot-claim.ts'
+import type { SlotMemory } from './internal/slot-memory.ts'
+
+/** One or several permits of a semaphore that are ours, each with a number nobody else has meanwhile. */
+export class Permit extends Handle {
+  /** The numbers, from 0 up to and without the limit there was when they were given, in ascending order. */
+  readonly slots: readonly number[]
+  readonly #memory: SlotMemory
+
+  constructor(session: SessionContext, name: Uint8Array, claim: SlotClaim, memory: SlotMemory) {
+    super(session, text(name), claim, 'released')
+    this.slots = claim.slots
+    this.#memory = memory
+  }
+
+  /** The first of `slots`: of a permit acquired alone, its number. */
+  get slot(): number {
+    return this.slots[0]!
+  }
+
+  /** As {@link Hold.unlock}, for all of them in one transaction. */
+  async release(options: ReleaseOptions = {}): Promise<void> {
+    await this.giveUp(options, 'release')
+    this.#memory.released(this.slots)
+  }
+}

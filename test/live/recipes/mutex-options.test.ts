@@ -1,0 +1,286 @@
+import test, { type ExecutionContext } from 'ava'
+import { EtcdError, type Hold, type RevocationRequest } from '../../../src/index.ts'
+import { mapKey } from '../../../src/wire/bytes.ts'
+import type { TxnRequest } from '../../../src/wire/gen/rpc.g.ts'
+import { methods } from '../../../src/wire/methods.ts'
+import { uniquePrefix, useEtcd } from '../../support/live.ts'
+import { line, quiet, sessionPlayer, testRuntime, turns } from '../../traits/arena.ts'
+
+const server = useEtcd(test)
+
+const DELAY_MS = 77_000
+const MAX_HOLD_MS = 66_000
+
+test('options nobody uses cost nothing', async t => {
+  const { net, session } = await sessionPlayer(t, server())
+  for (const options of [undefined, {}, { maxHoldMs: MAX_HOLD_MS }]) {
+    const mutex = session.mutex(nameOf(t), options)
+    const before = net.sent.length
+    const hold = await mutex.lock()
+    await hold.unlock()
+    await quiet(net)
+    t.is(net.sent.length, before + 2)
+    t.deepEqual(net.watches, [])
+  }
+  t.throws(() => session.mutex('a', { lockDelayMs: 0 }), { instanceOf: RangeError })
+  t.throws(() => session.mutex('a', { maxHoldMs: 1.5 }), { instanceOf: RangeError })
+  t.throws(() => session.mutex('a', { onRevocation: true as never }), { instanceOf: TypeError })
+  t.throws(() => session.mutex('a', { lockDelay: 5 } as never), { instanceOf: TypeError })
+})
+
+test('after an unlock there is no delay, and nothing is left', async t => {
+  const { etcd, net, session } = await sessionPlayer(t, server())
+  const other = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const mine = session.mutex(name, { lockDelayMs: DELAY_MS })
+  const before = net.sent.length
+  const first = await mine.lock()
+  t.is(net.sent.length, before + 2)
+  const next = other.session.mutex(name, { lockDelayMs: DELAY_MS }).lock()
+  await line(etcd, name, 2)
+  const unlocking = net.sent.length
+  await first.unlock()
+  t.is(net.sent.length, unlocking + 1)
+  const second = await next
+  t.truthy(await etcd.get(`${name}.delay`))
+  await second.unlock()
+  t.is(await etcd.get(`${name}.delay`), undefined)
+  await (await mine.tryLock())?.unlock()
+  t.is(await etcd.get(`${name}.delay`), undefined)
+})
+
+test('after a loss nobody is told that it has the lock before the delay is over', async t => {
+  const runtime = testRuntime()
+  const { etcd, net, session } = await sessionPlayer(t, server(), {}, { runtime })
+  const doomed = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const mutex = session.mutex(name, { lockDelayMs: DELAY_MS })
+  await doomed.session.mutex(name, { lockDelayMs: DELAY_MS }).lock()
+  let told = false
+  const locking = mutex.lock().then(hold => {
+    told = true
+    return hold
+  })
+  await line(etcd, name, 2)
+  await etcd.lease.revoke(doomed.session.leaseId)
+  await delaying(runtime, net, false)
+  t.false(told)
+  t.is((await etcd.mutex(name).holder())?.leaseId, session.leaseId, 'its place stays')
+  runtime.fire(DELAY_MS)
+  const hold = await locking
+  t.true(hold.held)
+  await hold.unlock()
+  t.is(await etcd.get(`${name}.delay`), undefined)
+  await (await mutex.lock()).unlock()
+})
+
+test('whoever gives up while it waits out the delay leaves the delay to the next', async t => {
+  const runtime = testRuntime()
+  const { etcd, net, session } = await sessionPlayer(t, server(), {}, { runtime })
+  const doomed = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const mutex = session.mutex(name, { lockDelayMs: DELAY_MS })
+  await doomed.session.mutex(name, { lockDelayMs: DELAY_MS }).lock()
+  await etcd.lease.revoke(doomed.session.leaseId)
+  const leaving = new AbortController()
+  const locking = t.throwsAsync(mutex.lock({ signal: leaving.signal }), { message: 'leaves' })
+  await delaying(runtime, net, false)
+  leaving.abort(new Error('leaves'))
+  await locking
+  await line(etcd, name, 0)
+  const next = mutex.lock()
+  await delaying(runtime, net, true)
+  t.true((await next).held)
+})
+
+test('a place that goes while the delay is waited out is no lock', async t => {
+  const runtime = testRuntime()
+  const { etcd, net, session } = await sessionPlayer(t, server(), {}, { runtime })
+  const doomed = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  await doomed.session.mutex(name, { lockDelayMs: DELAY_MS }).lock()
+  await etcd.lease.revoke(doomed.session.leaseId)
+  const locking = t.throwsAsync(session.mutex(name, { lockDelayMs: DELAY_MS }).lock())
+  await delaying(runtime, net, false)
+  const [key] = await line(etcd, name, 1)
+  await etcd.delete(key!)
+  runtime.fire(DELAY_MS)
+  t.true(EtcdError.is(await locking, 'LOCK_LOST'))
+})
+
+test('the session still ends the wait for the delay', async t => {
+  const runtime = testRuntime()
+  const { etcd, net, session } = await sessionPlayer(t, server(), {}, { runtime })
+  const doomed = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  await doomed.session.mutex(name, { lockDelayMs: DELAY_MS }).lock()
+  await etcd.lease.revoke(doomed.session.leaseId)
+  const locking = t.throwsAsync(session.mutex(name, { lockDelayMs: DELAY_MS }).lock())
+  await delaying(runtime, net, false)
+  await session.close()
+  t.true(EtcdError.is(await locking, 'SESSION_CLOSED'))
+})
+
+test('a mark whose answer was lost is not taken for that of somebody who vanished', async t => {
+  const { net, session } = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const trap = net.stopAnswers(methods.txn, writes(`${name}.delay`))
+  const locking = session.mutex(name, { lockDelayMs: DELAY_MS }).lock()
+  const mark = await trap.caught()
+  trap.off()
+  mark.lose()
+  const hold = await locking
+  t.true(hold.held)
+  await hold.unlock()
+})
+
+test('a hold that lasts too long is given up, and its signal says why', async t => {
+  const runtime = testRuntime()
+  const { etcd, session } = await sessionPlayer(t, server(), {}, { runtime })
+  const name = nameOf(t)
+  const mutex = session.mutex(name, { maxHoldMs: MAX_HOLD_MS })
+  const short = await mutex.lock()
+  await short.unlock()
+  t.is(runtime.fire(MAX_HOLD_MS), 0)
+  const long = await mutex.lock()
+  runtime.fire(MAX_HOLD_MS)
+  t.false(long.held)
+  t.true(EtcdError.is(long.signal.reason, 'LOCK_LOST'))
+  t.regex((long.signal.reason as Error).message, /maxHoldMs/)
+  await line(etcd, name, 0)
+  await long.unlock()
+  const error = await t.throwsAsync(mutex.run(() => void runtime.fire(MAX_HOLD_MS)))
+  t.true(EtcdError.is(error, 'LOCK_LOST'))
+})
+
+test('a hold is over in time although no timer has run', async t => {
+  const runtime = testRuntime()
+  const { etcd, session } = await sessionPlayer(t, server(), { ttl: 600 }, { runtime })
+  const name = nameOf(t)
+  const hold = await session.mutex(name, { maxHoldMs: MAX_HOLD_MS }).lock()
+  t.true(hold.held)
+  runtime.stall(MAX_HOLD_MS)
+  t.false(hold.held)
+  t.throws(() => hold.assertHeld(), { message: /maxHoldMs/ })
+  await line(etcd, name, 0)
+})
+
+test('a holder that wants to know is asked to unlock, with the reason, and only that holder', async t => {
+  const { etcd, session } = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  t.is(await etcd.mutex(name).requestRevocation(), undefined)
+  const asked: RevocationRequest[] = []
+  let hear: (hold: Hold) => void = () => {}
+  const mutex = session.mutex(name, {
+    onRevocation: (request, hold) => {
+      asked.push(request)
+      hear(hold)
+    },
+  })
+  const first = await mutex.lock()
+  const heard = new Promise<Hold>(resolve => {
+    hear = resolve
+  })
+  const whom = await etcd.mutex(name).requestRevocation({ reason: 'maintenance', ttl: 60 })
+  t.is(whom?.createRevision, first.fencingToken)
+  t.is(await heard, first)
+  t.is(asked[0]?.reason, 'maintenance')
+  t.is(typeof asked[0]?.pid, 'number')
+  t.true(first.held, 'whether to unlock is up to the holder')
+  await first.unlock()
+  const second = await mutex.lock()
+  await turns(20)
+  t.is(asked.length, 1)
+  const again = new Promise<Hold>(resolve => {
+    hear = resolve
+  })
+  await etcd.mutex(name).requestRevocation()
+  t.is(await again, second)
+})
+
+test('a request made before the holder listens is heard', async t => {
+  const { etcd, net, session } = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const streams = net.stopMessages(methods.watch)
+  let hear: (request: RevocationRequest) => void = () => {}
+  const heard = new Promise<RevocationRequest>(resolve => {
+    hear = resolve
+  })
+  const hold = await session.mutex(name, { onRevocation: request => hear(request) }).lock()
+  await etcd.mutex(name).requestRevocation({ reason: 'early' })
+  const opened = await streams.caught()
+  streams.off()
+  opened()
+  t.is((await heard).reason, 'early')
+  await hold.unlock()
+  await quiet(net)
+  t.deepEqual(net.watches, [])
+})
+
+test('a lock is broken by its token, and by no older one', async t => {
+  const runtime = testRuntime()
+  const { etcd, net, session } = await sessionPlayer(t, server(), {}, { runtime })
+  const other = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const first = await session.mutex(name).lock()
+  runtime.fire(1000)
+  await net.watching(watch => mapKey(watch.key) === mapKey(first.key))
+  await quiet(net)
+  const next = other.session.mutex(name).lock()
+  const [, waiting] = await line(etcd, name, 2)
+  const later = (await etcd.get(waiting!))!.createRevision
+  t.false(await etcd.mutex(name).breakLock({ token: later }), 'a waiter is no holder')
+  t.true(await etcd.mutex(name).breakLock({ token: first.fencingToken }))
+  const second = await next
+  t.true(second.held)
+  await new Promise(resolve => {
+    if (first.signal.aborted) resolve(undefined)
+    else first.signal.addEventListener('abort', resolve, { once: true })
+  })
+  t.true(EtcdError.is(first.signal.reason, 'LOCK_LOST'))
+  t.false(await etcd.mutex(name).breakLock({ token: first.fencingToken }))
+  t.is((await etcd.mutex(name).holder())?.createRevision, second.fencingToken)
+  await t.throwsAsync(etcd.mutex(name).breakLock({ token: 5 as never }), { instanceOf: TypeError })
+  await second.unlock()
+  t.false(await etcd.mutex(name).breakLock({ token: second.fencingToken }))
+})
+
+test('a holder that is replaced between the look and the deed is not hit', async t => {
+  const { session } = await sessionPlayer(t, server())
+  const breaker = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const mutex = session.mutex(name)
+  const first = await mutex.lock()
+  const trap = breaker.net.stopRequests(methods.txn)
+  const breaking = breaker.etcd.mutex(name).breakLock({ token: first.fencingToken })
+  const deed = await trap.caught()
+  trap.off()
+  await first.unlock()
+  const second = await mutex.lock()
+  await deed.deliver()
+  t.false(await breaking)
+  t.is((await breaker.etcd.mutex(name).holder())?.createRevision, second.fencingToken)
+})
+
+/** Resolves when somebody waits out the delay; with `end`, ends that. */
+async function delaying(
+  runtime: ReturnType<typeof testRuntime>,
+  net: { readonly unanswered: number },
+  end: boolean,
+): Promise<void> {
+  while (runtime.pending(DELAY_MS) === 0 || net.unanswered > 0) await turns(1)
+  if (end) runtime.fire(DELAY_MS)
+}
+
+/** Is this a transaction that writes that key? */
+function writes(key: string): (txn: TxnRequest) => boolean {
+  return ({ success }) =>
+    success.some(({ request }) => request?.kind === 'put' && mapKey(request.value.key) === key)
+}
+
+function nameOf(t: ExecutionContext<unknown>): string {
+  t.context ??= {}
+  const context = t.context as { name?: string }
+  context.name ??= `${uniquePrefix(t)}lock`
+  return context.name
+}

@@ -1,0 +1,655 @@
+import test, { type ExecutionContext } from 'ava'
+import { EtcdError, type Permit } from '../../../src/index.ts'
+import { mapKey } from '../../../src/wire/bytes.ts'
+import type { RequestOp, TxnRequest, WatchCreateRequest } from '../../../src/wire/gen/rpc.g.ts'
+import { methods } from '../../../src/wire/methods.ts'
+import { uniquePrefix, useEtcd } from '../../support/live.ts'
+import type { MeddlingTransport } from '../../support/meddling-transport.ts'
+import {
+  keysOf,
+  type player,
+  quiet,
+  type SessionPlayer,
+  sessionPlayer,
+  testRuntime,
+  turns,
+} from '../../traits/arena.ts'
+
+const server = useEtcd(test)
+
+const WATCH_LINGER_MS = 3000
+
+test('permits are given up to the limit, with the lowest free number and a larger token each', async t => {
+  const { session } = await sessionPlayer(t, server())
+  const other = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const first = await session.semaphore(name, { permits: 3 }).acquire()
+  const second = await other.session.semaphore(name, { permits: 3 }).acquire()
+  const third = await session.semaphore(name, { permits: 3 }).acquire()
+  t.deepEqual([first.slot, second.slot, third.slot], [0, 1, 2])
+  t.true(first.fencingToken < second.fencingToken && second.fencingToken < third.fencingToken)
+  t.is(await other.session.semaphore(name, { permits: 3 }).tryAcquire(), undefined)
+  await second.release()
+  const again = await session.semaphore(name, { permits: 3 }).acquire()
+  t.is(again.slot, 1)
+  t.true(again.fencingToken > third.fencingToken)
+  t.true(again.held)
+  t.is(again.name, name)
+})
+
+test('acquire and release take one round trip, also the very first, and a permit that is handed on takes one', async t => {
+  const { net, session } = await sessionPlayer(t, server())
+  const front = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const semaphore = session.semaphore(name, { permits: 1 })
+  for (let round = 0; round < 2; round++) {
+    const before = net.sent.length
+    const permit = await semaphore.acquire()
+    t.is(net.sent.length, before + 1)
+    await permit.release()
+    t.is(net.sent.length, before + 2)
+  }
+  const tried = net.sent.length
+  const permit = await semaphore.tryAcquire()
+  t.is(net.sent.length, tried + 1)
+  await permit?.release()
+  const theirs = await front.session.semaphore(name, { permits: 1 }).acquire()
+  const refused = net.sent.length
+  t.is(await semaphore.tryAcquire(), undefined)
+  t.is(net.sent.length, refused + 1)
+  const waiting = semaphore.acquire()
+  await net.watching(watchOfSlots(name))
+  await quiet(net)
+  const before = net.sent.length
+  await theirs.release()
+  await waiting
+  t.is(net.sent.length, before + 1)
+})
+
+test('permits are given in the order in which they were asked for', async t => {
+  t.timeout(60_000)
+  const name = nameOf(t)
+  const players = await Promise.all(Array.from({ length: 3 }, () => sessionPlayer(t, server())))
+  const { etcd } = players[0]!
+  const gate = await players[0]!.session.semaphore(name, { permits: 2 }).acquire({ count: 2 })
+  const order: number[] = []
+  const done: Promise<void>[] = []
+  for (let index = 0; index < 9; index++) {
+    const semaphore = players[index % 3]!.session.semaphore(name, { permits: 2 })
+    const acquiring = semaphore.acquire()
+    await waiters(etcd, name, index + 1)
+    done.push(
+      acquiring.then(async permit => {
+        order.push(index)
+        await permit.release()
+      }),
+    )
+  }
+  await gate.release()
+  await Promise.all(done)
+  t.deepEqual(order, [0, 1, 2, 3, 4, 5, 6, 7, 8])
+  t.deepEqual(await keysOf(etcd, name), [`${name}/limit`])
+})
+
+test('several permits come at once or not at all, and nobody passes who waits for them', async t => {
+  const { etcd, session } = await sessionPlayer(t, server())
+  const other = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const semaphore = session.semaphore(name, { permits: 3 })
+  const one = await semaphore.acquire()
+  const two = await semaphore.acquire()
+  let granted = ''
+  const all = other.session
+    .semaphore(name, { permits: 3 })
+    .acquire({ count: 3 })
+    .then(permit => {
+      granted += 'all '
+      return permit
+    })
+  await waiters(etcd, name, 1)
+  const behind = semaphore.acquire().then(permit => {
+    granted += 'one '
+    return permit
+  })
+  await waiters(etcd, name, 2)
+  t.is(await etcd.semaphore(name).available(), 1)
+  t.is(await other.session.semaphore(name, { permits: 3 }).tryAcquire(), undefined)
+  await one.release()
+  await waiters(etcd, name, 2)
+  t.is((await etcd.semaphore(name).holders()).length, 1)
+  await two.release()
+  const permit = await all
+  t.deepEqual(permit.slots, [0, 1, 2])
+  const holders = await etcd.semaphore(name).holders()
+  t.deepEqual(
+    holders.map(({ slot, createRevision }) => [slot, createRevision]),
+    [0, 1, 2].map(slot => [slot, permit.fencingToken]),
+  )
+  t.is(granted, 'all ')
+  await permit.release()
+  t.is((await behind).slot, 0)
+})
+
+test('a freed permit wakes one waiter: only the head of the line watches the slots', async t => {
+  t.timeout(60_000)
+  const name = nameOf(t)
+  const front = await sessionPlayer(t, server())
+  const gates = [
+    await front.session.semaphore(name, { permits: 2 }).acquire(),
+    await front.session.semaphore(name, { permits: 2 }).acquire(),
+  ]
+  const players: SessionPlayer[] = []
+  const permits: Promise<Permit>[] = []
+  for (let index = 0; index < 5; index++) {
+    const one = await sessionPlayer(t, server())
+    players.push(one)
+    permits.push(one.session.semaphore(name, { permits: 2 }).acquire())
+    await waiters(front.etcd, name, index + 1)
+    await one.net.watching(index === 0 ? watchOfSlots(name) : watchOfLine(name))
+  }
+  const heads = () => players.map(({ net }) => net.watches.filter(watchOfSlots(name)).length)
+  t.deepEqual(heads(), [1, 0, 0, 0, 0])
+  const told = players.map(({ net }) => deletionsTold(net))
+  await gates[0]!.release()
+  const first = await permits[0]!
+  await players[1]!.net.watching(watchOfSlots(name))
+  await Promise.all(players.map(({ net }) => quiet(net)))
+  t.deepEqual(heads(), [0, 1, 0, 0, 0])
+  const slots = () => told.map(keys => keys.filter(key => key.startsWith(`${name}/s/`)).length)
+  const places = () => told.map(keys => keys.filter(key => key.startsWith(`${name}/w/`)).length)
+  t.deepEqual(slots(), [1, 0, 0, 0, 0])
+  // Who waits behind the head hears, once, that it has left the line.
+  t.is(places()[1], 1)
+  t.true(places().every(count => count <= 1))
+  await first.release()
+  const second = await permits[1]!
+  t.is((await front.etcd.semaphore(name).waiters()).length, 3)
+  await second.release()
+  await gates[1]!.release()
+  for (const permit of permits.slice(2)) await (await permit).release()
+})
+
+test('the crash of a holder returns exactly its permits', async t => {
+  const { etcd, session } = await sessionPlayer(t, server())
+  const doomed = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const mine = await session.semaphore(name, { permits: 4 }).acquire()
+  const theirs = await doomed.session.semaphore(name, { permits: 4 }).acquire({ count: 3 })
+  t.deepEqual(theirs.slots, [1, 2, 3])
+  const waiting = session.semaphore(name, { permits: 4 }).acquire({ count: 3 })
+  await waiters(etcd, name, 1)
+  await etcd.lease.revoke(doomed.session.leaseId)
+  t.deepEqual((await waiting).slots, [1, 2, 3])
+  t.is(await etcd.semaphore(name).available(), 0)
+  t.true(mine.held)
+})
+
+test('a permit whose slot is deleted is lost, and its release frees nobody else', async t => {
+  const runtime = testRuntime()
+  const { etcd, net, session } = await sessionPlayer(t, server(), {}, { runtime })
+  const name = nameOf(t)
+  const semaphore = session.semaphore(name, { permits: 1 })
+  const permit = await semaphore.acquire()
+  runtime.fire(1000)
+  await net.watching(watch => mapKey(watch.key) === mapKey(permit.key))
+  await quiet(net)
+  await etcd.delete(permit.key)
+  await new Promise(resolve => permit.signal.addEventListener('abort', resolve, { once: true }))
+  t.true(EtcdError.is(permit.signal.reason, 'LOCK_LOST'))
+  t.false(permit.held)
+  const next = await semaphore.acquire()
+  await permit.release()
+  await permit.release()
+  t.true(next.held)
+  t.is((await etcd.semaphore(name).holders())[0]?.createRevision, next.fencingToken)
+  const guarded = await etcd.txn({ if: [next.guard()], then: [] })
+  t.true(guarded.succeeded)
+})
+
+test('release is idempotent, at once and after the session has closed', async t => {
+  const { net, session } = await sessionPlayer(t, server())
+  const semaphore = session.semaphore(nameOf(t), { permits: 2 })
+  const first = await semaphore.acquire({ count: 2 })
+  await Promise.all([first.release(), first.release()])
+  const second = await semaphore.acquire()
+  const before = net.sent.length
+  await first.release()
+  t.is(net.sent.length, before)
+  t.true(second.held)
+  t.true(EtcdError.is(first.signal.reason, 'LOCK_RELEASED'))
+  await session.close()
+  await second.release()
+  t.true(EtcdError.is(second.signal.reason, 'SESSION_CLOSED'))
+})
+
+test('an aborted wait leaves nothing, at the head of the line and behind it', async t => {
+  const runtime = testRuntime()
+  const front = await sessionPlayer(t, server())
+  const { net, session } = await sessionPlayer(t, server(), {}, { runtime })
+  const name = nameOf(t)
+  const gate = await front.session.semaphore(name, { permits: 1 }).acquire()
+  const semaphore = session.semaphore(name, { permits: 1 })
+  const leaving = new AbortController()
+  const head = t.throwsAsync(semaphore.acquire({ signal: leaving.signal }), { message: 'leaves' })
+  await net.watching(watchOfSlots(name))
+  const behind = t.throwsAsync(semaphore.acquire({ signal: leaving.signal }), { message: 'leaves' })
+  await waiters(front.etcd, name, 2)
+  leaving.abort(new Error('leaves'))
+  await Promise.all([head, behind])
+  await waiters(front.etcd, name, 0)
+  await gate.release()
+  const next = await semaphore.acquire()
+  await next.release()
+  await quiet(net)
+  runtime.fire(WATCH_LINGER_MS)
+  await turns()
+  t.deepEqual(net.watches, [])
+  t.is(session.ownKeys.size, 0)
+  t.deepEqual(await keysOf(front.etcd, name), [`${name}/limit`])
+})
+
+test('the loss of the session rejects waits, wherever they are, and aborts permits', async t => {
+  const runtime = testRuntime()
+  const front = await sessionPlayer(t, server())
+  const { net, session } = await sessionPlayer(t, server(), {}, { runtime })
+  const [free, taken] = [`${nameOf(t)}-free`, `${nameOf(t)}-taken`]
+  const permit = await session.semaphore(free, { permits: 1 }).acquire()
+  await front.session.semaphore(taken, { permits: 1 }).acquire()
+  const head = t.throwsAsync(session.semaphore(taken, { permits: 1 }).acquire())
+  await net.watching(watchOfSlots(taken))
+  const behind = t.throwsAsync(session.semaphore(taken, { permits: 1 }).acquire())
+  await waiters(front.etcd, taken, 2)
+  runtime.stall(session.ttl * 1000)
+  t.is(session.state, 'lost')
+  t.true(EtcdError.is(permit.signal.reason, 'SESSION_LOST'))
+  t.true(EtcdError.is(await head, 'SESSION_LOST'))
+  t.true(EtcdError.is(await behind, 'SESSION_LOST'))
+  await permit.release()
+  await waiters(front.etcd, taken, 0)
+})
+
+test('a closed session rejects and sends nothing', async t => {
+  const { net, session } = await sessionPlayer(t, server())
+  const semaphore = session.semaphore(nameOf(t), { permits: 1 })
+  await session.close()
+  const before = net.sent.length
+  for (const attempt of [() => semaphore.acquire(), () => semaphore.tryAcquire()])
+    t.true(EtcdError.is(await t.throwsAsync(attempt()), 'SESSION_CLOSED'))
+  t.is(net.sent.length, before)
+})
+
+test('a place that somebody deletes is lost, also at the head of the line', async t => {
+  const runtime = testRuntime()
+  const front = await sessionPlayer(t, server())
+  const { net, session } = await sessionPlayer(t, server(), {}, { runtime })
+  const name = nameOf(t)
+  const gate = await front.session.semaphore(name, { permits: 1 }).acquire()
+  const waiting = t.throwsAsync(session.semaphore(name, { permits: 1 }).acquire())
+  await net.watching(watchOfSlots(name))
+  const [place] = await front.etcd.semaphore(name).waiters()
+  runtime.fire(1000)
+  await net.watching(watch => mapKey(watch.key) === mapKey(place!.key))
+  await quiet(net)
+  await front.etcd.delete(place!.key)
+  t.true(EtcdError.is(await waiting, 'LOCK_LOST'))
+  await gate.release()
+})
+
+test('counts and limits that cannot be are refused before any request', async t => {
+  const { net, session } = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const before = net.sent.length
+  for (const permits of [0, -1, 1.5, 10_000])
+    t.throws(() => session.semaphore(name, { permits }), { instanceOf: RangeError })
+  t.throws(() => session.semaphore(name, { permits: '3' as never }), { instanceOf: TypeError })
+  t.throws(() => session.semaphore(name, { permits: 3, mismatch: 'ask' as never }), { instanceOf: TypeError })
+  t.throws(() => session.semaphore('', { permits: 3 }), { instanceOf: RangeError })
+  const semaphore = session.semaphore(name, { permits: 3 })
+  for (const count of [0, -1, 1.5, 65]) {
+    await t.throwsAsync(semaphore.acquire({ count }), { instanceOf: RangeError })
+    await t.throwsAsync(semaphore.tryAcquire({ count }), { instanceOf: RangeError })
+  }
+  await t.throwsAsync(semaphore.resize(0), { instanceOf: RangeError })
+  await t.throwsAsync(semaphore.acquire({ timeoutMs: 5 } as never), { instanceOf: TypeError })
+  await t.throwsAsync(semaphore.run(undefined as never), { instanceOf: TypeError })
+  t.is(net.sent.length, before)
+})
+
+test('more permits than there are is refused at once, and when the limit falls while they are waited for', async t => {
+  const { etcd, net, session } = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const semaphore = session.semaphore(name, { permits: 3 })
+  const one = await semaphore.acquire()
+  t.true(EtcdError.is(await t.throwsAsync(semaphore.acquire({ count: 4 })), 'FAILED_PRECONDITION'))
+  t.true(EtcdError.is(await t.throwsAsync(semaphore.tryAcquire({ count: 4 })), 'FAILED_PRECONDITION'))
+  const waiting = t.throwsAsync(semaphore.acquire({ count: 3 }))
+  await net.watching(watchOfSlots(name))
+  const other = await sessionPlayer(t, server())
+  await other.session.semaphore(name, { permits: 3 }).resize(2)
+  t.true(EtcdError.is(await waiting, 'FAILED_PRECONDITION'))
+  await waiters(etcd, name, 0)
+  await one.release()
+})
+
+test('another number of permits is adopted, refused or set, as was asked for', async t => {
+  const { etcd, net, session } = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  await (await session.semaphore(name, { permits: 2 }).acquire()).release()
+  const adopting = session.semaphore(name, { permits: 5 })
+  const both = await adopting.acquire({ count: 2 })
+  t.is(await adopting.tryAcquire(), undefined)
+  await both.release()
+  const before = net.sent.length
+  await (await adopting.acquire()).release()
+  t.is(net.sent.length, before + 2)
+  t.is(await etcd.semaphore(name).permits(), 2)
+  const failing = session.semaphore(name, { permits: 5, mismatch: 'fail' })
+  const refused = await t.throwsAsync(failing.acquire())
+  t.true(EtcdError.is(refused, 'FAILED_PRECONDITION'))
+  t.true(EtcdError.is(await t.throwsAsync(failing.tryAcquire()), 'FAILED_PRECONDITION'))
+  t.deepEqual(await keysOf(etcd, name), [`${name}/limit`])
+  const agreeing = session.semaphore(name, { permits: 2, mismatch: 'fail' })
+  await (await agreeing.acquire()).release()
+  const setting = session.semaphore(name, { permits: 4, mismatch: 'set' })
+  t.is((await setting.acquire({ count: 4 })).slots.length, 4)
+  t.is(await etcd.semaphore(name).permits(), 4)
+  await adopting.resize(6)
+  await setting.acquire()
+  t.is(await etcd.semaphore(name).permits(), 6)
+})
+
+test('more permits wake who waits; fewer take none away and give none until enough were released', async t => {
+  const { etcd, net, session } = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const semaphore = session.semaphore(name, { permits: 1 })
+  const first = await semaphore.acquire()
+  const waiting = semaphore.acquire({ count: 2 }).catch((error: unknown) => error)
+  t.true(EtcdError.is(await waiting, 'FAILED_PRECONDITION'))
+  const second = semaphore.acquire()
+  await net.watching(watchOfSlots(name))
+  await etcd.put(`${name}/limit`, '3')
+  t.is((await second).slot, 1)
+  const third = await semaphore.acquire()
+  t.is(third.slot, 2)
+  await semaphore.resize(2)
+  await first.release()
+  t.is(await etcd.semaphore(name).available(), 0)
+  // Slot 0 is free, but two are held.
+  t.is(await semaphore.tryAcquire(), undefined)
+  const last = semaphore.acquire()
+  await waiters(etcd, name, 1)
+  t.is((await etcd.semaphore(name).holders()).length, 2)
+  await (await second).release()
+  t.is((await last).slot, 0)
+  t.true(third.held)
+  // One is held beyond the limit: there is room for none, until somebody who holds within it leaves.
+  t.is(await semaphore.tryAcquire(), undefined)
+  await (await last).release()
+  t.is((await semaphore.tryAcquire())?.slot, 0)
+})
+
+test('a claim that is applied after its repeat was granted and released is given back', async t => {
+  const runtime = testRuntime()
+  const { etcd, net, session } = await sessionPlayer(t, server(), {}, { runtime })
+  const name = nameOf(t)
+  const semaphore = session.semaphore(name, { permits: 2 })
+  await (await semaphore.acquire()).release()
+  const trap = net.stopRequests(methods.txn, takes(name))
+  const acquiring = semaphore.acquire()
+  const late = await trap.caught()
+  trap.off()
+  late.lose()
+  const permit = await acquiring
+  t.is(permit.slot, 0)
+  await permit.release()
+  await net.watching(watchOfTaking(name))
+  await quiet(net)
+  await late.apply()
+  await gone(etcd, name)
+  const next = await semaphore.acquire({ count: 2 })
+  t.true(next.fencingToken > permit.fencingToken)
+})
+
+test('a claim that is applied late, while its repeat is held, takes no second permit', async t => {
+  const { etcd, net, session } = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const semaphore = session.semaphore(name, { permits: 2 })
+  await (await semaphore.acquire()).release()
+  const trap = net.stopRequests(methods.txn, takes(name))
+  const acquiring = semaphore.acquire()
+  const late = await trap.caught()
+  trap.off()
+  // Applied, but nobody hears of it: the repeat takes another slot.
+  await late.apply()
+  late.lose()
+  const permit = await acquiring
+  await available(etcd, name, 1)
+  t.true(permit.held)
+  const holders = await etcd.semaphore(name).holders()
+  t.deepEqual(
+    holders.map(({ slot, createRevision }) => [slot, createRevision]),
+    [[permit.slot, permit.fencingToken]],
+  )
+})
+
+test('a claim whose answer was lost is found by its repeat when nothing else is free', async t => {
+  const { etcd, net, session } = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  for (const how of ['acquire', 'tryAcquire'] as const) {
+    const semaphore = session.semaphore(name, { permits: 1 })
+    const trap = net.stopAnswers(methods.txn, takes(name))
+    const acquiring = semaphore[how]()
+    const first = await trap.caught()
+    trap.off()
+    first.lose()
+    const permit = await acquiring
+    t.is(permit?.slot, 0)
+    await waiters(etcd, name, 0)
+    t.is((await etcd.semaphore(name).holders())[0]?.createRevision, permit?.fencingToken)
+    await permit?.release()
+  }
+  t.deepEqual(await keysOf(etcd, name), [`${name}/limit`])
+})
+
+test('an attempt that is given up unanswered and applied later leaves no slot taken', async t => {
+  const { etcd, net, session } = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const semaphore = session.semaphore(name, { permits: 1 })
+  await (await semaphore.acquire()).release()
+  for (const how of ['acquire', 'tryAcquire'] as const) {
+    const trap = net.stopRequests(methods.txn, takes(name))
+    const leaving = new AbortController()
+    const acquiring = t.throwsAsync(semaphore[how]({ signal: leaving.signal }), { message: 'leaves' })
+    const late = await trap.caught()
+    trap.off()
+    leaving.abort(new Error('leaves'))
+    await acquiring
+    late.lose()
+    await net.watching(watchOfTaking(name), how === 'acquire' ? 1 : 2)
+    await quiet(net)
+    await late.apply()
+    await gone(etcd, name)
+    // The watch for such slots ends when all of them are accounted for.
+    await quiet(net)
+    t.deepEqual(net.watches.filter(watchOfTaking(name)), [])
+  }
+})
+
+test('an attempt of the head that is given up unanswered can take nothing once its place is gone', async t => {
+  const { etcd, net, session } = await sessionPlayer(t, server())
+  const other = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const semaphore = session.semaphore(name, { permits: 1 })
+  for (const when of ['before', 'after'] as const) {
+    const gate = await other.session.semaphore(name, { permits: 1 }).acquire()
+    const leaving = new AbortController()
+    const waiting = t.throwsAsync(semaphore.acquire({ signal: leaving.signal }), { message: 'leaves' })
+    await net.watching(watchOfSlots(name), when === 'before' ? 1 : 2)
+    await quiet(net)
+    const trap = net.stopRequests(methods.txn, takes(name))
+    await gate.release()
+    const claim = await trap.caught()
+    trap.off()
+    if (when === 'before') await claim.apply()
+    leaving.abort(new Error('leaves'))
+    await waiting
+    claim.lose()
+    await waiters(etcd, name, 0)
+    if (when === 'after') await claim.apply()
+    await available(etcd, name, 1)
+    t.deepEqual(await keysOf(etcd, name), [`${name}/limit`])
+  }
+})
+
+test('a claim of the head whose answer was lost is found', async t => {
+  const { net, session } = await sessionPlayer(t, server())
+  const other = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const gate = await other.session.semaphore(name, { permits: 2 }).acquire({ count: 2 })
+  const waiting = session.semaphore(name, { permits: 2 }).acquire({ count: 2 })
+  await net.watching(watchOfSlots(name))
+  await quiet(net)
+  const trap = net.stopAnswers(methods.txn, takes(name))
+  await gate.release()
+  const claim = await trap.caught()
+  trap.off()
+  claim.lose()
+  const permit = await waiting
+  t.deepEqual(permit.slots, [0, 1])
+  t.true(permit.held)
+  const holders = await other.etcd.semaphore(name).holders()
+  t.true(holders.every(({ createRevision }) => createRevision === permit.fencingToken))
+})
+
+test('what is said of a semaphore is what there is', async t => {
+  const { etcd, session } = await sessionPlayer(t, server(), { owner: 'printer' })
+  const quietOne = await sessionPlayer(t, server(), { metadata: 'none' })
+  const name = nameOf(t)
+  const view = etcd.semaphore(name)
+  t.is(await view.permits(), undefined)
+  t.is(await view.available(), undefined)
+  t.deepEqual(await view.holders(), [])
+  const mine = await session.semaphore(name, { permits: 3 }).acquire()
+  const theirs = await quietOne.session.semaphore(name, { permits: 3 }).acquire({ count: 2 })
+  const leaving = new AbortController()
+  const waiting = t.throwsAsync(
+    session.semaphore(name, { permits: 3 }).acquire({ count: 2, signal: leaving.signal }),
+  )
+  await waiters(etcd, name, 1)
+  t.is(await view.permits(), 3)
+  t.is(await view.available(), 0)
+  const holders = await view.holders()
+  t.deepEqual(
+    holders.map(({ slot, owner, leaseId, createRevision }) => ({ slot, owner, leaseId, createRevision })),
+    [
+      { slot: 0, owner: 'printer', leaseId: session.leaseId, createRevision: mine.fencingToken },
+      ...[1, 2].map(slot => ({
+        slot,
+        owner: undefined,
+        leaseId: quietOne.session.leaseId,
+        createRevision: theirs.fencingToken,
+      })),
+    ],
+  )
+  const [waiter] = await view.waiters()
+  t.like(waiter, { owner: 'printer', count: 2, foreign: false, leaseId: session.leaseId })
+  leaving.abort(new Error('leaves'))
+  await waiting
+})
+
+test('run releases whatever comes of its body, and tells of a loss', async t => {
+  const { etcd, session } = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const semaphore = session.semaphore(name, { permits: 2 })
+  t.is(await semaphore.run(permit => permit.slot + 1), 1)
+  await t.throwsAsync(
+    semaphore.run(() => {
+      throw new Error('broken')
+    }),
+    { message: 'broken' },
+  )
+  t.is(await etcd.semaphore(name).available(), 2)
+})
+
+test('where there are more permits than are tried at once, all of them can be had', async t => {
+  const { session } = await sessionPlayer(t, server())
+  const other = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const semaphore = session.semaphore(name, { permits: 40 })
+  const many = await semaphore.acquire({ count: 38 })
+  t.is(many.slots.at(-1), 37)
+  // This one has never looked: sixteen are taken, the line is empty.
+  const theirs = await other.session.semaphore(name, { permits: 40 }).acquire()
+  t.is(theirs.slot, 38)
+  const stranger = await sessionPlayer(t, server())
+  t.is((await stranger.session.semaphore(name, { permits: 40 }).tryAcquire())?.slot, 39)
+})
+
+async function waiters(
+  etcd: Awaited<ReturnType<typeof player>>['etcd'],
+  name: string,
+  count: number,
+): Promise<void> {
+  await until(etcd, name, keys => keys.filter(key => key.startsWith(`${name}/w/`)).length === count)
+}
+
+async function gone(etcd: Awaited<ReturnType<typeof player>>['etcd'], name: string): Promise<void> {
+  await until(etcd, name, keys => keys.every(key => key === `${name}/limit`))
+}
+
+async function available(
+  etcd: Awaited<ReturnType<typeof player>>['etcd'],
+  name: string,
+  count: number,
+): Promise<void> {
+  const permits = (await etcd.semaphore(name).permits())!
+  await until(etcd, name, keys => keys.filter(key => key.startsWith(`${name}/s/`)).length === permits - count)
+}
+
+async function until(
+  etcd: Awaited<ReturnType<typeof player>>['etcd'],
+  name: string,
+  satisfied: (keys: readonly string[]) => boolean,
+): Promise<void> {
+  while (!satisfied(await keysOf(etcd, name))) await turns(1)
+}
+
+/** The keys of all deletions this client is told of from now on. */
+function deletionsTold(net: MeddlingTransport): readonly string[] {
+  const told: string[] = []
+  net.dropEvents(({ type, kv }) => {
+    if (type === 1 && kv !== undefined) told.push(mapKey(kv.key))
+    return false
+  })
+  return told
+}
+
+/** Is this the watch of the head of the line: the limit and the slots? */
+function watchOfSlots(name: string): (watch: WatchCreateRequest) => boolean {
+  return ({ key, rangeEnd }) => mapKey(key) === `${name}/limit` && rangeEnd.length > 0
+}
+
+function watchOfLine(name: string): (watch: WatchCreateRequest) => boolean {
+  return ({ key }) => mapKey(key) === `${name}/w/`
+}
+
+/** Is this the watch for slots that unanswered claims may yet take? */
+function watchOfTaking(name: string): (watch: WatchCreateRequest) => boolean {
+  return ({ key }) => mapKey(key) === `${name}/s/`
+}
+
+/** Is this a transaction that takes slots if it can? */
+function takes(name: string): (txn: TxnRequest) => boolean {
+  const inOp = ({ request }: RequestOp): boolean =>
+    request?.kind === 'put'
+      ? mapKey(request.value.key).startsWith(`${name}/s/`)
+      : request?.kind === 'txn' && takes(name)(request.value)
+  return ({ success, failure }) => [...success, ...failure].some(inOp)
+}
+
+function nameOf(t: ExecutionContext<unknown>): string {
+  t.context ??= {}
+  const context = t.context as { name?: string }
+  context.name ??= `${uniquePrefix(t)}permits`
+  return context.name
+}

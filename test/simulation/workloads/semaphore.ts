@@ -1,0 +1,264 @@
+import { type Etcd, EtcdError, type Permit, type Semaphore, type Session } from '../../../src/index.ts'
+import { mapKey } from '../../../src/wire/bytes.ts'
+import type { Commit, History } from '../../checkers/history.ts'
+import type { Random } from '../random.ts'
+import type { SimulatedProcess } from '../simulated-process.ts'
+import { connected, pause, type Stage, type Workload } from '../stage.ts'
+
+/** Processes that acquire permits, one or several, try, give up, change their number, and leave, orderly or not. */
+export const semaphoreWorkload: Workload = {
+  name: 'semaphore',
+  lines: ({ lines }) =>
+    Array.from({ length: lines }, (_, index) => nameOf(index)).flatMap(name => [`${name}/s/`, `${name}/w/`]),
+  actor: async (process, stage) => {
+    const etcd = await connected(process, stage)
+    if (etcd === undefined) return
+    const random = stage.world.random.fork(`actor ${process.name}`)
+    while (!stage.isOver) {
+      const session = await openSession(etcd, process, stage)
+      if (session === undefined) continue
+      const tasks = Array.from({ length: 2 }, (_, index) =>
+        player({ process, stage, session, random: random.fork(`task ${index}`) }),
+      )
+      await Promise.all(tasks)
+      await session.close().catch(error => expected(stage, error, 'close'))
+    }
+    await etcd.close()
+  },
+  afterwards: async (process, stage) => {
+    const etcd = await connected(process, stage)
+    if (etcd === undefined) throw new Error('a healed cluster could not be reached')
+    const session = await etcd.session({ ttl: 5 })
+    for (let index = 0; index < stage.plan.lines; index++) {
+      const semaphore = session.semaphore(nameOf(index), { permits: PERMITS })
+      await semaphore.resize(PERMITS)
+      // All of them: whatever is left of anybody would be in the way.
+      const permit = await semaphore.acquire({ count: PERMITS })
+      await permit.release()
+    }
+    await session.close()
+    await etcd.close()
+    for (const words of wrongAtTheServer(stage.cluster.log)) stage.unexpected(new Error(words), 'the server')
+    for (const words of wrongBeliefs(stage)) stage.unexpected(new Error(words), 'belief')
+  },
+}
+
+const PERMITS = 3
+const PERMITS_AT_MOST = 5
+
+interface Scene {
+  readonly process: SimulatedProcess
+  readonly stage: Stage
+  readonly session: Session
+  readonly random: Random
+}
+
+/** One permit as its owner saw it. */
+interface Grant {
+  readonly process: SimulatedProcess
+  readonly keys: readonly string[]
+  readonly token: bigint
+  until: number
+}
+
+const grants = new WeakMap<Stage, Grant[]>()
+
+function grantsOf(stage: Stage): Grant[] {
+  let known = grants.get(stage)
+  if (known === undefined) {
+    known = []
+    grants.set(stage, known)
+  }
+  return known
+}
+
+async function player(scene: Scene): Promise<void> {
+  const { process, stage, session, random } = scene
+  const semaphores = new Map<string, Semaphore>()
+  while (!stage.isOver && !session.signal.aborted) {
+    await pause(process, random.exponential(700))
+    if (stage.isOver || session.signal.aborted) return
+    if (random.chance(0.01)) {
+      await session.close().catch(error => expected(stage, error, 'close'))
+      return
+    }
+    const name = nameOf(random.integer(0, stage.plan.lines - 1))
+    const semaphore =
+      (random.chance(0.8) ? semaphores.get(name) : undefined) ??
+      session.semaphore(name, { permits: PERMITS, mismatch: random.chance(0.1) ? 'set' : 'adopt' })
+    semaphores.set(name, semaphore)
+    if (random.chance(0.05)) {
+      const permits = random.integer(1, PERMITS_AT_MOST)
+      await semaphore.resize(permits).catch(error => expected(stage, error, 'resize'))
+    } else await use(scene, name, semaphore)
+  }
+}
+
+async function use(scene: Scene, name: string, semaphore: Semaphore): Promise<void> {
+  const { process, stage, random } = scene
+  const acquisition = stage.recorder.acquisition(process, `${name}/`)
+  const permit = await acquire(scene, semaphore)
+  acquisition.settle(permit === undefined ? 'failed' : 'ok')
+  // Its line is none of the kind the other checkers know.
+  acquisition.forget()
+  if (permit === undefined) return
+  const grant: Grant = {
+    process,
+    keys: permit.slots.map(slot => `${name}/s/${String(slot).padStart(4, '0')}`),
+    token: permit.fencingToken,
+    until: Infinity,
+  }
+  grantsOf(stage).push(grant)
+  if (mapKey(permit.key) !== grant.keys[0]) stage.unexpected(new Error('another key'), 'acquire')
+  const end = () => {
+    grant.until = Math.min(grant.until, stage.world.nowMs)
+  }
+  const look = () => {
+    if (!permit.held) end()
+  }
+  look()
+  permit.signal.addEventListener('abort', end, { once: true })
+  const stopLooking = process.onGoingOn(look)
+  for (let slice = 0; slice < 2 && permit.held; slice++) {
+    await pause(process, holdMs(random, stage.plan.ttl) / 2)
+    look()
+  }
+  end()
+  stopLooking()
+  await permit.release().catch(error => expected(stage, error, 'release'))
+}
+
+async function acquire({ process, stage, random }: Scene, semaphore: Semaphore): Promise<Permit | undefined> {
+  const giveUp = random.chance(0.2) ? new AbortController() : undefined
+  const timer =
+    giveUp && process.setTimer(random.exponential(400), () => giveUp.abort(new Error('enough waited')))
+  const count = random.chance(0.3) ? random.integer(2, 3) : 1
+  try {
+    return await (random.chance(0.2)
+      ? semaphore.tryAcquire({ count, signal: giveUp?.signal })
+      : semaphore.acquire({ count, signal: giveUp?.signal }))
+  } catch (error) {
+    if (!giveUp?.signal.aborted) expected(stage, error, 'acquire')
+    return undefined
+  } finally {
+    timer?.cancel()
+  }
+}
+
+/** Replays the log: permits within the limit, in order of arrival, all or none, and none to two at once. */
+export function wrongAtTheServer(log: readonly Commit[]): string[] {
+  const wrong: string[] = []
+  const live = new Map<string, { readonly createRevision: bigint; readonly value: string }>()
+  const claims = new Map<string, bigint>()
+  for (const { revision, changes } of log) {
+    const taken = changes.flatMap(change =>
+      change.kind === 'put' && change.createRevision === revision && SLOT.test(change.key)
+        ? [{ key: change.key, value: change.value }]
+        : [],
+    )
+    for (const semaphore of new Set(taken.map(({ key }) => key.slice(0, key.indexOf('/s/'))))) {
+      const own = taken.filter(({ key }) => key.startsWith(`${semaphore}/s/`))
+      const put = changes.find(({ key }) => key === `${semaphore}/limit`)
+      const limit = Number(put?.kind === 'put' ? put.value : live.get(`${semaphore}/limit`)?.value)
+      const say = (words: string) => wrong.push(`${semaphore} at revision ${revision}: ${words}`)
+      const held = [...live.keys()].filter(key => key.startsWith(`${semaphore}/s/`))
+      if (held.length + own.length > limit)
+        say(`${own.length} permits given with ${held.length} held, of ${limit}`)
+      for (const { key } of own) {
+        if (live.has(key)) say(`${key} given although it is held`)
+        if (Number(key.slice(-4)) >= limit) say(`${key} given, beyond the limit ${limit}`)
+      }
+      const waiting = [...live]
+        .filter(([key]) => key.startsWith(`${semaphore}/w/`))
+        .sort(([, one], [, other]) => (one.createRevision < other.createRevision ? -1 : 1))
+      const [head] = waiting
+      if (head !== undefined && !changes.some(({ kind, key }) => kind === 'delete' && key === head[0]))
+        say(`permits given while ${head[0]} waits at the head`)
+      const said = JSON.parse(own[0]!.value) as { readonly claim: string; readonly count: number }
+      if (said.count !== own.length) say(`${own.length} permits of ${said.count} given`)
+      if (own.some(({ value }) => value !== own[0]!.value)) say('permits of several claims given')
+      claims.set(said.claim, revision)
+    }
+    for (const change of changes) {
+      if (change.kind === 'put')
+        live.set(change.key, { createRevision: change.createRevision, value: change.value })
+      else live.delete(change.key)
+    }
+  }
+  return wrong
+}
+
+/** Who believed to hold a permit held it, at every instant; and no permit was given twice. */
+function wrongBeliefs(stage: Stage): string[] {
+  if (stage.plan.hostile) return []
+  const history = stage.recorder.history(stage.cluster.log)
+  const wrong: string[] = []
+  const tokens = new Set<string>()
+  for (const grant of grantsOf(stage)) {
+    const { keys, token, process } = grant
+    for (const key of keys) {
+      const once = `${key} ${token}`
+      if (tokens.has(once)) wrong.push(`${process.name} was given ${once}, which was given before`)
+      tokens.add(once)
+      const words = beyond(grant, key, history)
+      if (words !== undefined) wrong.push(words)
+    }
+  }
+  return wrong
+}
+
+function beyond({ keys, token, process, until }: Grant, key: string, history: History): string | undefined {
+  const created = history.log.find(({ revision }) => revision === token)
+  if (!created?.changes.some(change => change.kind === 'put' && change.key === key))
+    return `${process.name} was given ${key} with token ${token}, which the server did not write`
+  const gone = history.log.find(
+    ({ revision, changes }) =>
+      revision > token && changes.some(change => change.kind === 'delete' && change.key === key),
+  )
+  const goneAt = gone?.at ?? Infinity
+  const believedUntil = Math.min(until, process.crashedAtMs ?? Infinity)
+  if (believedUntil <= goneAt) return undefined
+  // An operator took it: the watch of the key tells, in its time. A process that stands still believes nothing.
+  const taken = history.interventions.some(
+    ({ at, keys: theirs }) =>
+      at >= created.at && at <= believedUntil && theirs.some(one => keys.includes(one)),
+  )
+  const stood = history.stalls.some(
+    stall => stall.process === process.name && stall.from <= believedUntil && stall.until >= goneAt,
+  )
+  if (taken || stood) return undefined
+  return `${process.name} believed in ${key} with token ${token} until ${believedUntil}, but it was gone at ${goneAt}`
+}
+
+const SLOT = /\/s\/\d{4}$/
+
+async function openSession(
+  etcd: Etcd,
+  process: SimulatedProcess,
+  stage: Stage,
+): Promise<Session | undefined> {
+  try {
+    return await etcd.session({ ttl: stage.plan.ttl })
+  } catch (error) {
+    expected(stage, error, 'session')
+    await pause(process, 100)
+    return undefined
+  }
+}
+
+/** Mostly short, sometimes longer than the lease lasts. */
+function holdMs(random: Random, ttl: number): number {
+  const kind = random.next()
+  if (kind < 0.7) return random.exponential(100)
+  if (kind < 0.97) return random.exponential(900)
+  return random.between(0.5, 1.5) * ttl * 1000
+}
+
+function nameOf(index: number): string {
+  return `semaphores/${index}`
+}
+
+/** Under faults a call may fail with an error of ours, and with nothing else. */
+function expected(stage: Stage, error: unknown, where: string): void {
+  if (!EtcdError.is(error)) stage.unexpected(error, where)
+}
