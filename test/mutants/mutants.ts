@@ -27,6 +27,7 @@ export const mutants: readonly Mutant[] = [
     find: 'sent: sends[0]! }',
     replace: 'sent: sends.at(-1)! }',
     tests: [by('live/session/session', 'a repeated grant counts from its first attempt')],
+    simulations: ['mutex'],
   },
   {
     name: 'adopted-lease-counts-as-granted-now',
