@@ -1142,6 +1142,14 @@ export const mutants: readonly Mutant[] = [
     tests: [by('wire/status')],
   },
   {
+    name: 'full-database-taken-for-a-refusal',
+    promise: 'a write that is answered with the words of a full database may have been applied',
+    file: 'src/wire/status.ts',
+    find: "return { code: 'NO_SPACE', failure: 'ambiguous', retry: 'never' }",
+    replace: "return { code: 'NO_SPACE', failure: 'rejected', retry: 'never' }",
+    tests: [by('wire/status')],
+  },
+  {
     name: 'unsent-call-taken-for-ambiguous',
     promise: 'what was not sent was not applied',
     file: 'src/wire/status.ts',
