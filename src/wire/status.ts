@@ -110,8 +110,8 @@ const BY_WORDS: ReadonlyMap<string, Rule> = new Map<string, Rule>([
   ['mvcc: required revision is a future revision', refused('FUTURE_REVISION')], // FutureRev
   ['request is too large', refused('TOO_LARGE')], // RequestTooLarge
   ['too many requests', { code: 'TOO_MANY_REQUESTS', failure: 'rejected', retry: 'after-backoff' }], // RequestTooManyRequests
-  ['mvcc: database space exceeded', refused('NO_SPACE')], // NoSpace
-  ['no space', refused('NO_SPACE')],
+  ['mvcc: database space exceeded', full()], // NoSpace
+  ['no space', full()],
   // watches
   ['watch canceled', CANCELLED], // WatchCanceled
   ['mvcc: watcher is canceled', CANCELLED],
@@ -259,6 +259,14 @@ function unauthenticated(): Rule {
   return { code: 'UNAUTHENTICATED', failure: 'rejected', retry: 'after-authentication' }
 }
 
+/**
+ * Whoever finds the quota exceeded when a write is applied has to apply it all the same, as every other member
+ * does, and says these words afterwards. They are also those of a refusal, and nothing tells the two apart.
+ */
+function full(): Rule {
+  return { code: 'NO_SPACE', failure: 'ambiguous', retry: 'never' }
+}
+
 function maybe(code: ErrorCode): Rule {
   return { code, failure: 'ambiguous', retry: 'elsewhere' }
 }
@@ -292,7 +300,7 @@ function verdict(
 function meaningOf(code: ErrorCode, failure: FailureClass): string {
   switch (code) {
     case 'NO_SPACE':
-      return 'nothing was changed, and no write will be until the database is compacted, defragmented and its alarm disarmed'
+      return 'whether it was applied is not known, and no write will be until the database is compacted, defragmented and its alarm disarmed'
     case 'CORRUPT':
       return 'stop writing: members of the cluster hold different data'
     case 'COMPACTED':

@@ -12,7 +12,8 @@ export interface Place {
   readonly isExpendable: boolean
 }
 
-const START_MS = 40_000
+/** Started while all members are being started, on a busy machine. */
+const START_MS = 130_000
 /** Everything a worker waits for gives up or is done by then. */
 const REST_MS = 60_000
 const END_MS = 30_000

@@ -13,8 +13,10 @@ export function figuresOf(values: readonly number[]): Figures {
   return { n: sorted.length, p50: at(0.5), p99: at(0.99), max: at(1) }
 }
 
-export function inMs({ n, p50, p99, max }: Figures): string {
-  if (n === 0) return 'n 0'
-  const ms = (value: number) => `${value < 10 ? value.toFixed(1) : Math.round(value)} ms`
-  return `n ${n}, p50 ${ms(p50)}, p99 ${ms(p99)}, max ${ms(max)}`
+export function told({ n, p50, p99, max }: Figures): string {
+  return n === 0 ? 'n 0' : `n ${n}, p50 ${inMs(p50)}, p99 ${inMs(p99)}, max ${inMs(max)}`
+}
+
+export function inMs(value: number): string {
+  return `${Math.abs(value) < 10 ? value.toFixed(1) : Math.round(value)} ms`
 }

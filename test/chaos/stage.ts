@@ -82,7 +82,7 @@ export async function untilDone(what: string, work: () => Promise<unknown>): Pro
       return
     } catch (error) {
       if (performance.now() > giveUpAtMs)
-        throw new Error(`${what} did not succeed within 60 s`, { cause: error })
+        throw new Error(`${what} did not succeed within 60 s: ${error}`, { cause: error })
       await sleep(100)
     }
   }

@@ -17,7 +17,7 @@ import { whatWentWrong } from './work/what-went-wrong.ts'
 
 const config = JSON.parse(process.argv[2] ?? '{}') as WorkerConfig
 const chance = new Chance(config.seed)
-const etcd = await connect(config.endpoints, { connectTimeoutMs: 30_000 })
+const etcd = await connect(config.endpoints, { connectTimeoutMs: 120_000 })
 etcd.on('warning', () => {})
 
 let hasLeft = false
@@ -61,6 +61,7 @@ class Shift {
   readonly #onlooker: Onlooker
   readonly #resting = new AbortController()
   readonly #tasks: readonly Promise<void>[]
+  #hasEnded = false
 
   constructor(round: Round) {
     this.#journal = new Journal(path.join(round.folder, `${config.name}.ndjson`), config.name)
@@ -80,6 +81,12 @@ class Shift {
     ]
   }
 
+  /** It may have been opened in an earlier round. Between two rounds nobody takes notes. */
+  lost(id: string, { signal }: Session): void {
+    if (this.#hasEnded) return
+    this.#journal.more('sessions', id, { lostAt: sharedNowMs(), reason: whatWentWrong(signal.reason) })
+  }
+
   async rest(): Promise<void> {
     this.#resting.abort()
     await Promise.all(this.#tasks)
@@ -88,6 +95,7 @@ class Shift {
   async end(revision: bigint): Promise<void> {
     await this.#onlooker.until(revision)
     this.#stalls.stop()
+    this.#hasEnded = true
     this.#journal.close()
   }
 
@@ -124,11 +132,7 @@ async function open(client: Etcd, journal: Journal): Promise<Session> {
   const id = journal.begin('sessions', { at: sharedNowMs(), lease: opened.leaseId })
   opened.on('state', state => {
     if (state !== 'lost') return
-    try {
-      journal.more('sessions', id, { lostAt: sharedNowMs(), reason: whatWentWrong(opened.signal.reason) })
-    } catch {
-      // lost after the round whose journal this is
-    }
+    shift?.lost(id, opened)
   })
   session = opened
   return opened

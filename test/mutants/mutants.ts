@@ -27,6 +27,7 @@ export const mutants: readonly Mutant[] = [
     find: 'sent: sends[0]! }',
     replace: 'sent: sends.at(-1)! }',
     tests: [by('live/session/session', 'a repeated grant counts from its first attempt')],
+    simulations: ['mutex'],
   },
   {
     name: 'adopted-lease-counts-as-granted-now',
@@ -1138,6 +1139,14 @@ export const mutants: readonly Mutant[] = [
     file: 'src/wire/status.ts',
     find: "['request timed out', maybe('TIMEOUT')]",
     replace: "['request timed out', refusedHere('TIMEOUT')]",
+    tests: [by('wire/status')],
+  },
+  {
+    name: 'full-database-taken-for-a-refusal',
+    promise: 'a write that is answered with the words of a full database may have been applied',
+    file: 'src/wire/status.ts',
+    find: "return { code: 'NO_SPACE', failure: 'ambiguous', retry: 'never' }",
+    replace: "return { code: 'NO_SPACE', failure: 'rejected', retry: 'never' }",
     tests: [by('wire/status')],
   },
   {

@@ -1,10 +1,12 @@
 /**
  * Breaks the library on purpose, one way after another, and shows what sees it. Usage, after the build:
  *
- *     node dist/test/mutants/run.js [--only name]... [--jobs n] [--seeds n] [--tests-only] [--markdown file]
+ *     node dist/test/mutants/run.js [--only name]... [--jobs n] [--seeds n] [--markdown file]
+ *         [--tests-only | --simulations-only] [--recipe name]...
  *
  * Whatever is to see a mutant runs on the unbroken library first. A mutant that does not compile is a mistake of
- * the list. The last line counts; the exit status is 1 unless every mutant was killed.
+ * the list. With `--recipe` every mutant meets the simulation of that recipe, also where its entry in the list does
+ * not say that it must be seen there. The last line counts; the exit status is 1 unless every mutant was killed.
  */
 import { existsSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
@@ -21,13 +23,17 @@ import { Workshop } from './workshop.ts'
 
 /** Files the tests start in processes of their own. */
 const STARTED = ['support/embedded-process', 'support/fatal-warnings']
-const SIMULATION_LIMIT_MS = 60_000
+/** A busy machine plays one in much less. */
+const SEED_LIMIT_MS = 1000
 
 interface Plan {
   readonly mutants: readonly Mutant[]
   readonly jobs: number
   readonly seeds: number
+  readonly test: boolean
   readonly simulate: boolean
+  /** Those every mutant meets. Empty: those it names. */
+  readonly recipes: readonly string[]
   readonly markdown: string | undefined
 }
 
@@ -37,7 +43,8 @@ process.exitCode = await main(planFrom(process.argv.slice(2)))
 
 async function main(plan: Plan): Promise<number> {
   const killers = killersOf(plan)
-  const tests = plan.mutants.flatMap(mutant => mutant.tests.map(({ file }) => `${file}.test`))
+  const suspects = plan.test ? plan.mutants.flatMap(({ tests }) => tests) : []
+  const tests = suspects.map(({ file }) => `${file}.test`)
   const files = new Set([...tests, ...STARTED, ...(plan.simulate ? [simulationFile] : [])])
   const workshops = [await Workshop.open([...files])]
   try {
@@ -58,24 +65,29 @@ async function main(plan: Plan): Promise<number> {
 
 /** In the order of the list, whichever is done first. */
 async function tryAll(
-  { mutants, simulate }: Plan,
+  plan: Plan,
   workshops: readonly Workshop[],
   killers: ReadonlyMap<string, Killer>,
 ): Promise<readonly Trial[]> {
-  const waiting = [...mutants]
+  const waiting = [...plan.mutants]
   const trials = new Map<Mutant, Trial>()
   const work = async (workshop: Workshop) => {
     for (let mutant = waiting.shift(); mutant !== undefined; mutant = waiting.shift()) {
       const trial = await tried(mutant, workshop, {
-        tests: mutant.tests.map(suspect => killers.get(nameOf(suspect))!),
-        simulations: simulate ? (mutant.simulations ?? []).map(recipe => killers.get(recipe)!) : [],
+        tests: plan.test ? mutant.tests.map(suspect => killers.get(nameOf(suspect))!) : [],
+        simulations: recipesFor(mutant, plan).map(recipe => killers.get(recipe)!),
       })
       trials.set(mutant, trial)
       console.log(describe(trial))
     }
   }
   await Promise.all(workshops.map(work))
-  return mutants.map(mutant => trials.get(mutant)!)
+  return plan.mutants.map(mutant => trials.get(mutant)!)
+}
+
+function recipesFor({ simulations = [] }: Mutant, { simulate, recipes }: Plan): readonly string[] {
+  if (!simulate) return []
+  return recipes.length === 0 ? simulations : recipes
 }
 
 async function baseline(workshop: Workshop, killers: ReadonlyMap<string, Killer>): Promise<string[]> {
@@ -88,12 +100,13 @@ async function baseline(workshop: Workshop, killers: ReadonlyMap<string, Killer>
 }
 
 /** Each test and each simulation once, by its name. */
-function killersOf({ mutants, simulate, seeds }: Plan): ReadonlyMap<string, Killer> {
+function killersOf(plan: Plan): ReadonlyMap<string, Killer> {
   const killers = new Map<string, Killer>()
-  for (const { tests, simulations = [] } of mutants) {
-    for (const suspect of tests) killers.set(nameOf(suspect), new TestKiller(suspect))
-    for (const recipe of simulate ? simulations : [])
-      killers.set(recipe, new SimulationKiller({ recipe, seeds, limitMs: SIMULATION_LIMIT_MS }))
+  const { seeds } = plan
+  for (const mutant of plan.mutants) {
+    if (plan.test) for (const suspect of mutant.tests) killers.set(nameOf(suspect), new TestKiller(suspect))
+    for (const recipe of recipesFor(mutant, plan))
+      killers.set(recipe, new SimulationKiller({ recipe, seeds, limitMs: seeds * SEED_LIMIT_MS }))
   }
   return killers
 }
@@ -106,6 +119,8 @@ function planFrom(args: string[]): Plan {
       jobs: { type: 'string', default: '1' },
       seeds: { type: 'string', default: '2000' },
       'tests-only': { type: 'boolean', default: false },
+      'simulations-only': { type: 'boolean', default: false },
+      recipe: { type: 'string', multiple: true, default: [] },
       markdown: { type: 'string' },
     },
   })
@@ -118,7 +133,9 @@ function planFrom(args: string[]): Plan {
     mutants: values.only.length === 0 ? mutants : mutants.filter(({ name }) => values.only.includes(name)),
     jobs: Number(values.jobs),
     seeds: Number(values.seeds),
+    test: !values['simulations-only'],
     simulate: isBuilt && !values['tests-only'],
+    recipes: values.recipe,
     markdown: values.markdown,
   }
 }

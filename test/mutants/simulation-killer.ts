@@ -49,7 +49,17 @@ export class SimulationKiller implements Killer {
 
   #run(workshop: Workshop, seeds: number, limitMs: number) {
     const command = [workshop.compiled(simulationFile), '--recipe', this.#options.recipe]
-    const args = [...command, '--seeds', String(seeds), '--workers', '1', '--failures', '1', '--json']
+    const args = [
+      ...command,
+      '--seeds',
+      String(seeds),
+      '--workers',
+      '1',
+      '--failures',
+      '1',
+      '--as-found',
+      '--json',
+    ]
     return runNode(args, { cwd: workshop.folder, limitMs })
   }
 }

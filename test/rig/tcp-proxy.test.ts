@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { connect, createServer, type Server, type Socket } from 'node:net'
@@ -418,3 +419,31 @@ async function standstill(read: () => number): Promise<void> {
 function frame(type: number, payload: string): string {
   return String.fromCharCode(0, 0, payload.length, type, 0, 0, 0, 0, 1) + payload
 }
+
+test('a connection whose end is on its way can be broken off, and the process ends', async t => {
+  const child = spawn(process.execPath, ['--input-type=module', '--eval', END_AND_BREAK_OFF])
+  // Where it cannot, Node looks for the last of its connections without a pause, when all else is over.
+  const patience = setTimeout(() => child.kill('SIGKILL'), 30_000)
+  const [status, signal] = await once(child, 'exit')
+  clearTimeout(patience)
+  t.deepEqual([status, signal], [0, null])
+})
+
+const END_AND_BREAK_OFF = `
+  import { connect, createServer } from 'node:net'
+  import { breakOff } from ${JSON.stringify(new URL('../support/tcp-proxy.js', import.meta.url))}
+  const server = createServer({ allowHalfOpen: true }, peer => {
+    peer.on('error', () => {})
+    peer.on('end', () => peer.destroy())
+    peer.resume()
+  })
+  server.listen(0, '127.0.0.1', () => {
+    const socket = connect({ ...server.address(), host: '127.0.0.1', allowHalfOpen: true })
+    socket.on('error', () => {})
+    socket.once('connect', () => {
+      socket.end()
+      breakOff(socket)
+      server.close()
+    })
+  })
+`

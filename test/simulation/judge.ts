@@ -1,29 +1,18 @@
 import { type Assumptions, exact } from '../checkers/assumptions.ts'
 import { checkHistory } from '../checkers/check.ts'
 import type { Violation } from '../checkers/history.ts'
-import type { FaultKind, Plan } from './plan.ts'
-import { type Played, play } from './play.ts'
-import { workloads } from './workloads/index.ts'
+import { checkPlacesOfNobody } from '../checkers/places-of-nobody.ts'
+import { checkSessions } from '../checkers/sessions.ts'
+import { truthOf } from '../checkers/truth-of.ts'
+import { disturbing, type Plan } from './plan.ts'
+import { FAULTY_PART, type Played, play } from './play.ts'
+import { workloadOf } from './workloads/index.ts'
 
 /** The own key is watched from the first second of a hold on. */
 const ARMED_MS = 1000
 
-/** Faults that may keep the news of an operator's deed from its reader until the session itself is over. */
-const DELAYING: ReadonlySet<FaultKind> = new Set([
-  'cut',
-  'black-hole',
-  'one-way',
-  'slow-path',
-  'never-speaks',
-  'member-killed',
-  'member-stopped',
-  'member-lags',
-  'leader-lost',
-  'go-away',
-  'streams-cut',
-  'reply-lost',
-  'all-members-down',
-])
+/** What is under way when everything heals: an attempt, a connection to be given up, a pause before the next. */
+const PUT_IN_ORDER_MS = 6000
 
 export interface Verdict {
   readonly played: Played
@@ -38,10 +27,10 @@ export interface RunOptions {
 
 /** Plays the plan and holds what came of it to everything that is promised. */
 export async function run(plan: Plan, options: RunOptions = {}): Promise<Verdict> {
-  const workload = workloads[plan.recipe]
+  const workload = workloadOf(plan.recipe)
   if (workload === undefined) throw new RangeError(`no such recipe to simulate: ${plan.recipe}`)
   const played = await play(plan, workload, options)
-  const violations = [...played.complaints, ...checkHistory(played.history, assumptionsOf(plan))]
+  const violations = [...played.complaints, ...checked(plan, played)]
   if (options.twice === true) {
     const again = await play(plan, workload)
     if (again.hash !== played.hash)
@@ -54,12 +43,40 @@ export async function run(plan: Plan, options: RunOptions = {}): Promise<Verdict
   return { played, violations }
 }
 
-function assumptionsOf({ ttl, faults, hostile, latencyMs, spikeChance, spikeMs }: Plan): Assumptions {
-  const slow = faults.some(kind => DELAYING.has(kind))
-  const roundTripsMs = 20 * latencyMs + (spikeChance > 0 ? 4 * spikeMs : 0)
+function checked(plan: Plan, { history, sessions, overAtMs }: Played): readonly Violation[] {
+  const { ttl, hostile, seconds } = plan
+  const assumptions = assumptionsOf(plan)
+  const ttlMs = ttl * 1000
+  const healed = { from: seconds * 1000 * FAULTY_PART, until: overAtMs }
+  // What was sent before may still be slow.
+  const graceMs = PUT_IN_ORDER_MS + 20 * plan.latencyMs + (plan.spikeChance > 0 ? plan.spikeMs : 0)
+  return [
+    ...checkHistory(history, assumptions),
+    ...checkSessions(sessions, history.stalls, {
+      ...assumptions,
+      // At the latest the deadline tells; before it the next renewal does, unless something is in its way.
+      toldWithinMs: isSlow(plan) ? ttlMs : Math.min(ttlMs, ttlMs / 3 + ARMED_MS + roundTripsMs(plan)),
+    }),
+    // A server that lies about what there is cannot be put in order against.
+    ...(hostile
+      ? []
+      : checkPlacesOfNobody(history, sessions, { ...healed, graceMs }, truthOf(history, assumptions))),
+  ]
+}
+
+function isSlow({ faults }: Plan): boolean {
+  return faults.some(kind => disturbing.has(kind))
+}
+
+function roundTripsMs({ latencyMs, spikeChance, spikeMs }: Plan): number {
+  return 20 * latencyMs + (spikeChance > 0 ? 4 * spikeMs : 0)
+}
+
+function assumptionsOf(plan: Plan): Assumptions {
+  const { ttl, hostile } = plan
   return {
     ...exact,
-    noticeMs: ARMED_MS + roundTripsMs + (slow ? ttl * 1000 + 10_000 : 0),
+    noticeMs: ARMED_MS + roundTripsMs(plan) + (isSlow(plan) ? ttl * 1000 + 10_000 : 0),
     hostile,
     staleReads: hostile,
     lostEvents: hostile,

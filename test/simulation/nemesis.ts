@@ -113,6 +113,24 @@ const FAULTS: Readonly<Record<FaultKind, Fault>> = {
       if (path !== undefined) lasting(random.exponential(3000), path.slow(random.between(50, 2500)))
     },
   },
+  'path-degrades': {
+    everyMs: 12_000,
+    // As a network does that is about to fail: first answers are late, then there are none.
+    strike: ({ stage, random, process, lasting }) => {
+      const chosen = process()
+      if (chosen === undefined) return
+      const ttlMs = stage.plan.ttl * 1000
+      const paths = stage.network.pathsOf(chosen)
+      const byMs = random.between(100, 1500)
+      const mend = paths.map(path => path.slow(byMs))
+      lasting(random.between(0.2, 1) * ttlMs, () => {
+        for (const path of paths) mend.push(path.hole(['up', 'down']))
+        lasting(random.between(0.5, 1.5) * ttlMs, () => {
+          for (const one of mend) one()
+        })
+      })
+    },
+  },
   'never-speaks': {
     everyMs: 10_000,
     strike: strike => shutDoor(strike, 'never speaks'),
@@ -227,7 +245,7 @@ const FAULTS: Readonly<Record<FaultKind, Fault>> = {
     strike: ({ stage, random }) => {
       const lease = someLease(stage, random)
       if (lease === undefined) return
-      intervene(stage, 'lease-revoked', lease.keys, () => stage.cluster.faults.revokeLease(lease.id))
+      intervene(stage, 'lease-revoked', lease.keys, () => stage.cluster.endLease(lease.id, 'revoke'))
     },
   },
   'lease-expires-early': {
@@ -235,7 +253,26 @@ const FAULTS: Readonly<Record<FaultKind, Fault>> = {
     strike: ({ stage, random }) => {
       const lease = someLease(stage, random)
       if (lease === undefined) return
-      intervene(stage, 'lease-expired-early', lease.keys, () => stage.cluster.faults.expireLease(lease.id))
+      intervene(stage, 'lease-expired-early', lease.keys, () => stage.cluster.endLease(lease.id, 'expire'))
+    },
+  },
+  'lease-ends-at-deadline': {
+    everyMs: 15_000,
+    // The session hears nothing more, and its lease ends in the very instant in which it gives the lease up.
+    strike: ({ stage, random, lasting }) => {
+      const open = stage.recorder.openSessions.filter(({ process }) => !process.standsStill)
+      if (open.length === 0) return
+      const { process, session } = random.pick(open)
+      const forMs = session.remainingMs
+      const mend = stage.network.pathsOf(process).map(path => path.hole(['up', 'down']))
+      process.setTimer(forMs, () => {
+        const lease = stage.cluster.leases().find(({ id }) => id === session.leaseId)
+        if (lease === undefined) return
+        intervene(stage, 'lease-expired-early', lease.keys, () => stage.cluster.endLease(lease.id, 'expire'))
+      })
+      lasting(forMs + 50, () => {
+        for (const one of mend) one()
+      })
     },
   },
   'key-deleted': {
@@ -256,6 +293,17 @@ const FAULTS: Readonly<Record<FaultKind, Fault>> = {
         if (stage.cluster.isUnleased(key))
           intervene(stage, 'key-deleted', [key], () => stage.cluster.deleteKey(key))
       })
+    },
+  },
+  'no-space': {
+    everyMs: 12_000,
+    strike: ({ stage, random, lasting }) =>
+      lasting(random.exponential(3000), stage.cluster.fill(random.integer(0, stage.plan.members - 1))),
+  },
+  'tokens-forgotten': {
+    everyMs: 8000,
+    strike: ({ stage }) => {
+      if (stage.plan.tokenTtl > 0) stage.cluster.forgetTokens()
     },
   },
   compaction: {

@@ -119,8 +119,8 @@ export class Path {
 export class Network {
   readonly world: World
   readonly server: Transport
-  readonly weather: Weather
   readonly tampering: Tampering | undefined
+  #weather: Weather
   readonly #paths: Path[] = []
   readonly #doors = new Map<string, Door>()
 
@@ -134,8 +134,17 @@ export class Network {
   ) {
     this.world = world
     this.server = parts.server
-    this.weather = parts.weather
+    this.#weather = parts.weather
     this.tampering = parts.tampering
+  }
+
+  get weather(): Weather {
+    return this.#weather
+  }
+
+  /** From now on no message takes much longer than others. */
+  calm(): void {
+    this.#weather = { ...this.#weather, spikeChance: 0 }
   }
 
   get paths(): readonly Path[] {

@@ -6,6 +6,7 @@ export const faultKinds = [
   'black-hole',
   'one-way',
   'slow-path',
+  'path-degrades',
   'never-speaks',
   'member-killed',
   'member-stopped',
@@ -21,13 +22,35 @@ export const faultKinds = [
   'process-crashes-sending',
   'lease-revoked',
   'lease-expires-early',
+  'lease-ends-at-deadline',
   'key-deleted',
   'key-overwritten',
   'compaction',
+  'no-space',
+  'tokens-forgotten',
   'all-members-down',
 ] as const
 
 export type FaultKind = (typeof faultKinds)[number]
+
+/** Faults that may keep news from whoever waits for it. Without them it comes as fast as the network is. */
+export const disturbing: ReadonlySet<FaultKind> = new Set([
+  'cut',
+  'black-hole',
+  'one-way',
+  'slow-path',
+  'path-degrades',
+  'never-speaks',
+  'member-killed',
+  'member-stopped',
+  'member-lags',
+  'leader-lost',
+  'go-away',
+  'streams-cut',
+  'reply-lost',
+  'lease-ends-at-deadline',
+  'all-members-down',
+])
 
 /** Everything that is drawn before a seed is run. The same plan gives the same run, to the last bit. */
 export interface Plan {
@@ -50,16 +73,20 @@ export interface Plan {
   /** How far clocks of processes may be off: 0.009 is just what the library allows for. */
   readonly drift: number
   readonly leaseScanMs: number
+  /** Seconds a token lives unused, where everybody has to sign in; 0: nobody has to. */
+  readonly tokenTtl: number
 }
 
 /** In a run that is to find faults of a recipe, calm systems matter as much as wild ones. */
 export function planOf(seed: number, recipe: string): Plan {
   const random = new Random(seed).fork(`plan ${recipe}`)
-  const appetite = random.pick([0, 0.1, 0.2, 0.4, 0.7])
+  // Where the network and the members are sound, what others do must be noticed soon.
+  const isSound = random.chance(0.2)
+  const appetite = random.pick(isSound ? [0.2, 0.4, 0.7] : [0, 0.1, 0.2, 0.4, 0.7])
   return {
     seed,
     recipe,
-    faults: faultKinds.filter(() => random.chance(appetite)),
+    faults: faultKinds.filter(kind => random.chance(appetite) && !(isSound && disturbing.has(kind))),
     hostile: random.chance(0.15),
     processes: random.integer(4, 7),
     members: random.pick([1, 3, 3]),
@@ -72,5 +99,6 @@ export function planOf(seed: number, recipe: string): Plan {
     inBatches: random.chance(0.5),
     drift: random.pick([0, 0.001, 0.009]),
     leaseScanMs: random.pick([0, 500]),
+    tokenTtl: random.chance(0.15) ? random.integer(1, 5) : 0,
   }
 }

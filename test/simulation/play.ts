@@ -1,4 +1,5 @@
 import type { History, Violation } from '../checkers/history.ts'
+import type { SessionLife } from '../checkers/sessions.ts'
 import { Cluster } from './cluster.ts'
 import { Nemesis } from './nemesis.ts'
 import { Network } from './network.ts'
@@ -15,7 +16,7 @@ const FULL_SECONDS = 60
 /** A run has at least so many acquisitions; it goes on until it has. */
 const ACQUISITIONS = 100
 /** Faults end after this part of it. */
-const FAULTY_PART = 0.8
+export const FAULTY_PART = 0.8
 /** How long all that is under way may take once everything is healed: a request, its repeats, an expiry. */
 const SETTLE_MS = 60_000
 
@@ -24,9 +25,12 @@ export interface Played {
   readonly plan: Plan
   readonly hash: string
   readonly history: History
+  readonly sessions: readonly SessionLife[]
   /** What went wrong on the stage itself; the rest is for the checkers to find in the history. */
   readonly complaints: readonly Violation[]
   readonly acquisitions: number
+  /** When the actors were told to come to an end. */
+  readonly overAtMs: number
   readonly virtualMs: number
   readonly turns: number
   readonly strikes: ReadonlyMap<FaultKind, number>
@@ -65,7 +69,7 @@ class Performance {
       weather: plan,
       tampering: this.#tampering,
     })
-    this.#recorder = new Recorder(this.#world)
+    this.#recorder = new Recorder(this.#world, this.#cluster)
   }
 
   async run(): Promise<Played> {
@@ -95,8 +99,10 @@ class Performance {
     nemesis.heal()
     this.#tampering?.stop()
     this.#network.openDoors()
+    this.#network.calm()
     await world.run(endMs)
     await this.#enoughAcquisitions()
+    const overAtMs = world.nowMs
     this.#isOver = true
     await this.#allSettle()
     await this.#lineCanBeHad(stage)
@@ -108,8 +114,10 @@ class Performance {
       plan: this.#plan,
       hash,
       history,
+      sessions: this.#recorder.sessions(),
       complaints: this.#complaints,
       acquisitions: this.#recorder.granted,
+      overAtMs,
       virtualMs: nowMs,
       turns,
       strikes: nemesis.strikes,

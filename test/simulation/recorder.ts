@@ -1,3 +1,4 @@
+import { EtcdError, type Session } from '../../src/index.ts'
 import type {
   Acquisition,
   Commit,
@@ -12,6 +13,8 @@ import type {
   Watched,
   Write,
 } from '../checkers/history.ts'
+import type { SessionLife } from '../checkers/sessions.ts'
+import type { Cluster } from './cluster.ts'
 import type { SimulatedProcess } from './simulated-process.ts'
 import type { World } from './world.ts'
 
@@ -29,6 +32,14 @@ export interface Belief {
   end(loss?: string): void
 }
 
+/** A session somebody relies on. */
+export interface OpenSession {
+  readonly process: SimulatedProcess
+  readonly session: Session
+  /** `close` has resolved. */
+  closed(): void
+}
+
 /** Writes down what the processes of a simulation do, in the words of the checkers. */
 export class Recorder {
   readonly #world: World
@@ -40,11 +51,14 @@ export class Recorder {
   readonly #reads: Read[] = []
   readonly #stalls: Stall[] = []
   readonly #interventions: Intervention[] = []
+  readonly #sessions: { readonly entry: Mutable<SessionLife>; readonly open: OpenSession }[] = []
+  readonly #cluster: Cluster
   #ids = 0
   #granted = 0
 
-  constructor(world: World) {
+  constructor(world: World, cluster: Cluster) {
     this.#world = world
+    this.#cluster = cluster
   }
 
   /** Acquisitions that were granted so far. */
@@ -134,6 +148,57 @@ export class Recorder {
         return entry.toldUntil
       },
     }
+  }
+
+  session(process: SimulatedProcess, session: Session): OpenSession {
+    const { leaseId: lease } = session
+    const entry: Mutable<SessionLife> = {
+      id: this.#nextId('s'),
+      process: process.name,
+      lease,
+      openedAt: this.#world.nowMs,
+      believedUntil: Infinity,
+    }
+    this.#cluster.follow(lease)
+    const end = () => {
+      stopLooking()
+      entry.believedUntil = Math.min(entry.believedUntil, this.#world.nowMs)
+    }
+    const stopLooking = process.onGoingOn(() => {
+      if (session.remainingMs === 0) end()
+    })
+    // Its grant may have taken longer than the lease lasts.
+    if (session.remainingMs === 0) end()
+    if (!session.signal.aborted) session.signal.addEventListener('abort', end, { once: true })
+    const open: OpenSession = {
+      process,
+      session,
+      closed: () => {
+        if (!EtcdError.is(session.signal.reason, 'SESSION_CLOSED')) return
+        entry.closed ??= { at: this.#world.nowMs, leaseWasThere: this.#cluster.hasLease(lease) }
+      },
+    }
+    this.#sessions.push({ entry, open })
+    return open
+  }
+
+  /** Those that are relied on now. */
+  get openSessions(): readonly OpenSession[] {
+    return this.#sessions.flatMap(({ entry, open }) =>
+      entry.believedUntil === Infinity && !open.process.isCrashed ? [open] : [],
+    )
+  }
+
+  sessions(): readonly SessionLife[] {
+    return this.#sessions.map(({ entry, open: { process } }) => {
+      const leaseEnded = this.#cluster.leaseEnd(entry.lease)
+      const { crashedAtMs } = process
+      return {
+        ...entry,
+        ...(crashedAtMs === undefined ? {} : { diedAt: crashedAtMs }),
+        ...(leaseEnded === undefined ? {} : { leaseEnded }),
+      }
+    })
   }
 
   stall(stall: Stall): void {

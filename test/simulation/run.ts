@@ -5,8 +5,8 @@
  *     node dist/test/simulation/run.js --recipe mutex --seed SEED [--set JSON] [--trace]
  *
  * With `--seconds` the seeds stop when the time is up, but not before `--seeds` of each recipe were played. A
- * seed that fails is shrunk and told with the command that plays it again; after `--failures` of them, 5 unless
- * told otherwise, no more are played. The exit status is 1 if any failed.
+ * seed that fails is shrunk, unless `--as-found` says not to, and told with the command that plays it again;
+ * after `--failures` of them, 5 unless told otherwise, no more are played. The exit status is 1 if any failed.
  */
 import { type ChildProcess, fork } from 'node:child_process'
 import { availableParallelism } from 'node:os'
@@ -16,7 +16,7 @@ import type { Violation } from '../checkers/history.ts'
 import { run } from './judge.ts'
 import { type FaultKind, type Plan, planOf } from './plan.ts'
 import { differences, shrink } from './shrink.ts'
-import { workloads } from './workloads/index.ts'
+import { planted, workloadOf, workloads } from './workloads/index.ts'
 
 /** One seed in so many is played twice. */
 const TWICE_EVERY = 100
@@ -77,6 +77,7 @@ const { values } = parseArgs({
     json: { type: 'boolean', default: false },
     tap: { type: 'boolean', default: false },
     failures: { type: 'string', default: '5' },
+    'as-found': { type: 'boolean', default: false },
     worker: { type: 'boolean', default: false },
   },
 })
@@ -88,8 +89,10 @@ else await playAll(checked())
 function checked(): Options {
   const recipes = values.recipe ?? Object.keys(workloads)
   for (const recipe of recipes)
-    if (workloads[recipe] === undefined)
-      throw new RangeError(`--recipe is one of ${Object.keys(workloads).join(', ')}, not ${recipe}`)
+    if (workloadOf(recipe) === undefined) {
+      const known = [...Object.keys(workloads), ...Object.keys(planted)]
+      throw new RangeError(`--recipe is one of ${known.join(', ')}, not ${recipe}`)
+    }
   return {
     recipes,
     seeds: positive(values.seeds, '--seeds'),
@@ -174,7 +177,7 @@ function* portionsOf(options: Options, startedMs: number): Generator<Portion, un
 }
 
 function startWorker(): ChildProcess {
-  return fork(fileURLToPath(import.meta.url), ['--worker'])
+  return fork(fileURLToPath(import.meta.url), ['--worker', ...(values['as-found'] ? ['--as-found'] : [])])
 }
 
 /** Plays what it is given, until it is given nothing more. */
@@ -193,12 +196,17 @@ function work(): void {
       tally.acquisitions += played.acquisitions
       tally.virtualMs += played.virtualMs
       for (const [kind, count] of played.strikes) tally.strikes[kind] = (tally.strikes[kind] ?? 0) + count
-      if (violations.length > 0) failures.push(await shrunk(plan, violations))
+      if (violations.length > 0)
+        failures.push(values['as-found'] ? asFound(plan, violations) : await shrunk(plan, violations))
     }
     const message: FromWorker = { kind: 'played', recipe: portion.recipe, tally, failures }
     process.send?.(message)
   })
   process.send?.({ kind: 'ready' } satisfies FromWorker)
+}
+
+function asFound(plan: Plan, violations: readonly Violation[]): Failure {
+  return { recipe: plan.recipe, seed: plan.seed, violations: violations.slice(0, 5), plan }
 }
 
 async function shrunk(plan: Plan, violations: readonly Violation[]): Promise<Failure> {

@@ -35,6 +35,7 @@ function* simplerThan(plan: Plan): Generator<Plan> {
   if (plan.hostile) yield { ...plan, hostile: false }
   if (plan.spikeChance > 0) yield { ...plan, spikeChance: 0 }
   if (plan.drift > 0) yield { ...plan, drift: 0 }
+  if (plan.tokenTtl > 0) yield { ...plan, tokenTtl: 0 }
   if (plan.inBatches) yield { ...plan, inBatches: false }
   if (members > 1) yield { ...plan, members: 1 }
   if (lines > 1) yield { ...plan, lines: 1 }

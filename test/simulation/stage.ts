@@ -1,5 +1,5 @@
 import { connect, type Etcd } from '../../src/index.ts'
-import type { Cluster } from './cluster.ts'
+import { type Cluster, credentials } from './cluster.ts'
 import type { Network } from './network.ts'
 import type { Plan } from './plan.ts'
 import type { Recorder } from './recorder.ts'
@@ -44,6 +44,7 @@ export async function connected(process: SimulatedProcess, stage: Stage): Promis
       const etcd = await connect([...stage.cluster.endpoints], {
         transport: stage.network.transportOf(process),
         runtime: process,
+        ...(stage.plan.tokenTtl > 0 ? { credentials } : {}),
       })
       // What is worth telling an operator is no news here.
       etcd.on('warning', () => {})

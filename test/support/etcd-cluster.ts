@@ -32,6 +32,10 @@ export interface FaultyMember {
 
 const PATIENCE_MS = 30_000
 const ASK_MS = 500
+const ASK_EVERY_MS = 25
+const ASK_PLAINLY_MS = 3000
+/** Killed all at once, members of a busy machine take long to be a cluster again. */
+const RESTART_PATIENCE_MS = 120_000
 
 export class FaultyCluster implements AsyncDisposable {
   readonly #servers: EtcdServers
@@ -128,6 +132,16 @@ export class FaultyCluster implements AsyncDisposable {
     throw new Error(`no leader after ${PATIENCE_MS} ms`)
   }
 
+  /**
+   * When the first and the last of the members that run now took a write, asked again and again over plain HTTP:
+   * what the cluster itself is able to do, whatever a client makes of it.
+   */
+  async writable(): Promise<{ readonly firstAtMs: number; readonly allAtMs: number }> {
+    const running = this.#members.filter(({ condition }) => condition === 'running')
+    const tookAtMs = await Promise.all(running.map(member => sayingYes(member, 'put')))
+    return { firstAtMs: Math.min(...tookAtMs), allAtMs: Math.max(...tookAtMs) }
+  }
+
   async kill(member: FaultyMember): Promise<void> {
     const own = this.#own(member)
     own.condition = 'dead'
@@ -153,7 +167,8 @@ export class FaultyCluster implements AsyncDisposable {
     const dead = members.map(member => this.#own(member)).filter(own => own.condition === 'dead')
     await Promise.all(
       dead.map(async own => {
-        await own.server.restart()
+        await own.server.restart({ until: 'started' })
+        await sayingYes(own, 'range')
         own.condition = 'running'
       }),
     )
@@ -234,6 +249,47 @@ class Member implements FaultyMember {
 
   get endpoint(): string {
     return this.server.endpoint
+  }
+}
+
+/**
+ * When that member did such a thing, asked again and again over plain HTTP, through its JSON gateway: either needs
+ * the majority.
+ */
+async function sayingYes({ name, server }: Member, what: 'put' | 'range'): Promise<number> {
+  const over = new AbortController()
+  const { signal } = over
+  const giveUpAtMs = performance.now() + RESTART_PATIENCE_MS
+  let saidAtMs: number | undefined
+  while (saidAtMs === undefined) {
+    if (!server.isRunning) throw new Error(`${name} ended\n${await server.log()}`)
+    if (performance.now() > giveUpAtMs) {
+      over.abort()
+      throw new Error(`${name} did no ${what} within ${RESTART_PATIENCE_MS} ms\n${await server.log()}`)
+    }
+    // Nobody waits for one that hangs: the next may come to a leader.
+    void askPlainly(server.endpoint, what, signal).then(isDone => {
+      if (!isDone || saidAtMs !== undefined) return
+      saidAtMs = performance.now()
+      over.abort()
+    })
+    await sleep(ASK_EVERY_MS, undefined, { signal }).catch(() => {})
+  }
+  return saidAtMs
+}
+
+async function askPlainly(endpoint: string, what: 'put' | 'range', signal: AbortSignal): Promise<boolean> {
+  const key = Buffer.from('/plainly').toString('base64')
+  try {
+    const answer = await fetch(`http://${endpoint}/v3/kv/${what}`, {
+      method: 'POST',
+      body: JSON.stringify(what === 'put' ? { key, value: key } : { key }),
+      signal: AbortSignal.any([signal, AbortSignal.timeout(ASK_PLAINLY_MS)]),
+    })
+    await answer.arrayBuffer()
+    return answer.ok
+  } catch {
+    return false
   }
 }
 

@@ -1,5 +1,6 @@
 import type { Etcd } from '../../../src/index.ts'
-import { Findings, type Guest, type Scenario, timed, withGuests } from '../scenario.ts'
+import { Findings, type Guest, type Scenario, withGuests } from '../scenario.ts'
+import { type Timing, timed } from '../stalls.ts'
 
 const BOUND_MS = 8000
 const COUNT = { short: 4, long: 24 }
@@ -25,7 +26,7 @@ export const blackHole: Scenario = {
 }
 
 /** How long an event takes to a watcher whose connection is a black hole, and who asks for nothing else. */
-async function eventFromBeyond(control: Etcd, { etcd, used }: Guest, index: number): Promise<number> {
+async function eventFromBeyond(control: Etcd, { etcd, used }: Guest, index: number): Promise<Timing> {
   const key = `black-hole/${index}`
   await using watch = etcd.watch(key)
   await watch.ready

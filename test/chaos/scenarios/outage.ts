@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Etcd } from '../../../src/index.ts'
 import { Chance } from '../chance.ts'
 import { Findings, type Form, type Guest, guest, type Scenario, withGuests } from '../scenario.ts'
+import { Stopwatch, type Timing } from '../stalls.ts'
 
 type Spans = Readonly<Record<Form, readonly [number, number]>>
 
@@ -15,18 +16,22 @@ export const networkOutage: Scenario = {
   runs: 'together',
   async run({ cluster, form, seed }) {
     const findings = new Findings()
-    const took = await withGuests(cluster, CLIENTS[form], async ({ etcd, network }, index) => {
-      const chance = new Chance(seed + index)
-      for (const proxy of network.proxies) {
-        proxy.refuse()
-        proxy.reset()
-      }
-      const back = firstSuccess(etcd)
-      await sleep(chance.between(...NETWORK_OUTAGE_MS[form]))
-      await network.heal()
-      const healedAtMs = performance.now()
-      return (await back) - healedAtMs
-    })
+    const took = await withGuests(
+      cluster,
+      CLIENTS[form],
+      async ({ etcd, network }, index): Promise<Timing> => {
+        const chance = new Chance(seed + index)
+        for (const proxy of network.proxies) {
+          proxy.refuse()
+          proxy.reset()
+        }
+        const back = firstSuccess(etcd)
+        await sleep(chance.between(...NETWORK_OUTAGE_MS[form]))
+        await network.heal()
+        const stopwatch = new Stopwatch()
+        return await stopwatch.stop(await back)
+      },
+    )
     findings.within('the first success after it is there again', took, BOUND_MS)
     return findings.verdict
   },
@@ -43,19 +48,19 @@ export const serverOutage: Scenario = {
     const findings = new Findings()
     const chance = new Chance(seed)
     const guests: Guest[] = await Promise.all([1, 2, 3, 4].map(() => guest(cluster)))
-    const took: number[] = []
+    const took: Timing[] = []
     try {
       for (let round = 0; round < ROUNDS[form]; round++) {
         await Promise.all(cluster.members.map(member => cluster.kill(member)))
         const back = guests.map(({ etcd }) => firstSuccess(etcd))
         await sleep(chance.between(...SERVER_OUTAGE_MS[form]))
         // A member counts as there again when it answers a read that needs the majority.
-        const answering = cluster.members.map(async member => {
-          await cluster.restart(member)
-          return performance.now()
-        })
-        const thereAtMs = await Promise.race(answering)
-        for (const backAtMs of await Promise.all(back)) took.push(Math.max(0, backAtMs - thereAtMs))
+        const answering = cluster.members.map(member => cluster.restart(member))
+        await Promise.race(answering)
+        const stopwatch = new Stopwatch()
+        const backAtMs = await Promise.all(back)
+        const since = backAtMs.map(atMs => stopwatch.stop(Math.max(stopwatch.startedAtMs, atMs)))
+        took.push(...(await Promise.all(since)))
         await Promise.all(answering)
       }
     } finally {

@@ -1,5 +1,6 @@
 import { connect } from '../../../src/index.ts'
-import { Findings, guest, type Scenario, timed, withGuests } from '../scenario.ts'
+import { Findings, guest, type Scenario, withGuests } from '../scenario.ts'
+import { timed } from '../stalls.ts'
 
 const BOUND_MS = 3000
 const COUNT = { short: 4, long: 24 }

@@ -94,13 +94,20 @@ async function workUnder(
   while (sharedNowMs() < untilMs && belief.holds) await sleep(5)
 }
 
-async function letGo(hold: Hold, belief: Belief, acquisition: string, { journal }: Locking): Promise<void> {
+async function letGo(
+  hold: Hold,
+  belief: Belief,
+  acquisition: string,
+  { session, journal }: Locking,
+): Promise<void> {
   const wasHeld = belief.holds
   belief.end()
   const id = journal.begin('releases', { acquisition, wasHeld, invokedAt: sharedNowMs() })
   try {
     await hold.unlock({ signal: AbortSignal.timeout(PATIENCE_MS) })
-    journal.more('releases', id, { settledAt: sharedNowMs(), outcome: 'ok' })
+    // With its session a release ends, too, and the place goes when the cluster ends the lease.
+    const outcome = session.state === 'lost' ? 'unknown' : 'ok'
+    journal.more('releases', id, { settledAt: sharedNowMs(), outcome })
   } catch (error) {
     journal.more('releases', id, { settledAt: sharedNowMs(), outcome: 'unknown', error: codeOf(error) })
   }

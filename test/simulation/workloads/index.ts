@@ -1,9 +1,19 @@
 import type { Workload } from '../stage.ts'
+import { carelessWorkload } from './careless.ts'
 import { kvWorkload } from './kv.ts'
 import { mutexWorkload } from './mutex.ts'
 
-/** What can be simulated, by the name of the recipe. */
+/** What is simulated, by the name of the recipe. */
 export const workloads: Readonly<Record<string, Workload>> = {
   kv: kvWorkload,
   mutex: mutexWorkload,
+}
+
+/** Programs with a mistake that must be found; played only when asked for by name. */
+export const planted: Readonly<Record<string, Workload>> = {
+  careless: carelessWorkload,
+}
+
+export function workloadOf(name: string): Workload | undefined {
+  return workloads[name] ?? planted[name]
 }

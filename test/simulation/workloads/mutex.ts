@@ -1,7 +1,7 @@
 import { type Etcd, EtcdError, type Hold, op, type Session } from '../../../src/index.ts'
 import { mapKey } from '../../../src/wire/bytes.ts'
 import type { Random } from '../random.ts'
-import type { OpenAcquisition } from '../recorder.ts'
+import type { OpenAcquisition, OpenSession } from '../recorder.ts'
 import type { SimulatedProcess } from '../simulated-process.ts'
 import { connected, pause, type Stage, type Workload } from '../stage.ts'
 import { outcomeOf } from './outcome.ts'
@@ -9,7 +9,7 @@ import { outcomeOf } from './outcome.ts'
 /** Processes that lock, try, give up waiting, work under the lock and leave it, orderly or not. */
 export const mutexWorkload: Workload = {
   name: 'mutex',
-  lines: ({ lines }) => Array.from({ length: lines }, (_, index) => `${lineName(index)}/`),
+  lines: ({ lines }) => [...Array.from({ length: lines }, (_, index) => `${lineName(index)}/`), JOBS],
   actor: async (process, stage) => {
     const etcd = await connected(process, stage)
     if (etcd === undefined) return
@@ -17,11 +17,12 @@ export const mutexWorkload: Workload = {
     while (!stage.isOver) {
       const session = await openSession(etcd, process, stage)
       if (session === undefined) continue
+      const open = stage.recorder.session(process, session)
       const tasks = Array.from({ length: 2 }, (_, index) =>
-        locker({ process, stage, session, random: random.fork(`task ${index}`) }),
+        locker({ process, stage, session, open, random: random.fork(`task ${index}`) }),
       )
       await Promise.all(tasks)
-      await session.close().catch(error => expected(stage, error, 'close'))
+      await close(open, stage)
     }
     await etcd.close()
   },
@@ -38,6 +39,9 @@ export const mutexWorkload: Workload = {
   },
 }
 
+/** Below it are locks on things that are done once. */
+const JOBS = 'jobs/'
+
 const WAVE_EVERY_MS = 12_000
 const WAVE_MS = 3000
 
@@ -48,23 +52,36 @@ interface Scene {
   readonly process: SimulatedProcess
   readonly stage: Stage
   readonly session: Session
+  readonly open: OpenSession
   readonly random: Random
 }
 
 async function locker(scene: Scene): Promise<void> {
-  const { process, stage, session, random } = scene
-  while (!stage.isOver && !session.signal.aborted) {
+  const { process, stage, session, open, random } = scene
+  for (let count = 0; !stage.isOver && !session.signal.aborted; count++) {
     await pause(process, restMs(process.world.nowMs, random))
     if (stage.isOver || session.signal.aborted) return
     if (random.chance(0.01)) {
       // In the middle of what the other task is doing.
-      await session.close().catch(error => expected(stage, error, 'close'))
+      await close(open, stage)
       return
     }
-    const name = lineName(random.integer(0, stage.plan.lines - 1))
+    // A name used once: whatever is left there is not found by the next who comes.
+    const name = random.chance(0.15)
+      ? `${JOBS}${process.name}-${process.world.nowMs.toFixed(0)}-${count}`
+      : lineName(random.integer(0, stage.plan.lines - 1))
     const acquisition = stage.recorder.acquisition(process, `${name}/`)
     const hold = await acquire(scene, name, acquisition)
     if (hold !== undefined) await work(scene, hold, acquisition)
+  }
+}
+
+async function close({ session, closed }: OpenSession, stage: Stage): Promise<void> {
+  try {
+    await session.close()
+    closed()
+  } catch (error) {
+    expected(stage, error, 'close')
   }
 }
 

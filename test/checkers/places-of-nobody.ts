@@ -1,0 +1,54 @@
+import type { TimeSpan } from './belief.ts'
+import type { History, Violation } from './history.ts'
+import type { ServerTruth } from './server-truth.ts'
+import type { SessionLife } from './sessions.ts'
+
+/** When nothing disturbs anybody: what is to be put in order has to be by its end. */
+export interface Calm extends TimeSpan {
+  /** How long that may take, from its beginning or from when there is something to put in order. */
+  readonly graceMs: number
+}
+
+/**
+ * No place is left in a line by a session that lives: by an attempt that was given up, or one that was applied
+ * long after it was repeated. Such a place blocks its line for as long as the session is renewed.
+ */
+export function checkPlacesOfNobody(
+  { acquisitions, releases }: Pick<History, 'acquisitions' | 'releases'>,
+  sessions: readonly SessionLife[],
+  calm: Calm,
+  truth: ServerTruth,
+): Violation[] {
+  const violations: Violation[] = []
+  const bySession = new Map(sessions.map(session => [session.lease, session]))
+  const releasedAt = new Map(
+    releases.map(({ acquisition, outcome, settledAt }) => [
+      acquisition,
+      outcome === 'ok' ? settledAt : Infinity,
+    ]),
+  )
+  for (const { line, lives } of truth.lines) {
+    for (const { place, created, gone } of lives) {
+      const goneAt = truth.at(gone)
+      // Most are gone before it matters.
+      if (goneAt < calm.from + calm.graceMs) continue
+      const session = bySession.get(place.lease)
+      if (session === undefined || session.diedAt !== undefined) continue
+      const untilMs = Math.min(goneAt, session.believedUntil, calm.until)
+      let neededUntil = -Infinity
+      for (const { id, process, line: wanted, invokedAt, settledAt, outcome } of acquisitions) {
+        if (process !== session.process || wanted !== line || invokedAt > untilMs) continue
+        const needed = outcome === 'ok' ? (releasedAt.get(id) ?? Infinity) : settledAt
+        neededUntil = Math.max(neededUntil, needed)
+      }
+      const from = Math.max(truth.at(created), neededUntil, calm.from)
+      if (untilMs - from <= calm.graceMs) continue
+      violations.push({
+        rule: 'place-of-nobody',
+        message: `${session.process} left ${place.key} in ${line}, created at revision ${place.createRevision}, from ${from} to ${untilMs}, and wanted nothing there.`,
+        involved: [session.id],
+      })
+    }
+  }
+  return violations
+}
