@@ -52,6 +52,8 @@ export {
 } from './client/op.ts'
 export type { GetOptions, RangeOptions, RangeResult, Sort } from './client/range.ts'
 // Keys and values
+export { type LeaderKey, ServerElection } from './client/server-election.ts'
+export { ServerLock } from './client/server-lock.ts'
 export type { CallOptions } from './client/submitter.ts'
 export type { Credentials } from './client/tokens.ts'
 // Watches and leases

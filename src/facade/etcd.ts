@@ -5,6 +5,8 @@ import { MutexView } from '../../recipes/mutex.ts'
 import { RwMutexView } from '../../recipes/rw-mutex.ts'
 import { SemaphoreView } from '../../recipes/semaphore.ts'
 import { Client, namespaceSpace } from '../client/client.ts'
+import { ServerElection } from '../client/server-election.ts'
+import { ServerLock } from '../client/server-lock.ts'
 import { openSession, type SessionOptions } from '../session/session-core.ts'
 import type { Bytes } from '../wire/bytes.ts'
 import { Session } from './session.ts'
@@ -45,6 +47,16 @@ export class Etcd extends Client {
    */
   lead(name: Bytes, body: (term: Term) => unknown, options?: LeadOptions): Promise<void> {
     return lead(this, name, body, options)
+  }
+
+  /** The lock service inside the server, for interoperation; otherwise use {@link Session.mutex}. */
+  get serverLock(): ServerLock {
+    return new ServerLock(this.engine.submitter, this.space)
+  }
+
+  /** The election service inside the server, for interoperation; otherwise use {@link Session.election}. */
+  get serverElection(): ServerElection {
+    return new ServerElection(this.engine, this.space)
   }
 
   /** A view in which every key begins with `prefix`, unseen. Closing it closes what was opened through it. */

@@ -1,0 +1,242 @@
+import {
+  type Etcd,
+  EtcdError,
+  type LeaderInfo,
+  type Leadership,
+  op,
+  type Session,
+} from '../../../src/index.ts'
+import { mapKey } from '../../../src/wire/bytes.ts'
+import type { Random } from '../random.ts'
+import type { OpenAcquisition } from '../recorder.ts'
+import type { SimulatedProcess } from '../simulated-process.ts'
+import { connected, pause, type Stage, type Workload } from '../stage.ts'
+import { outcomeOf } from './outcome.ts'
+
+/** Processes that campaign, proclaim, give up waiting and resign, orderly or not, and one task each that observes. */
+export const electionWorkload: Workload = {
+  name: 'election',
+  lines: ({ lines }) => Array.from({ length: lines }, (_, index) => `${electionName(index)}/`),
+  actor: async (process, stage) => {
+    const etcd = await connected(process, stage)
+    if (etcd === undefined) return
+    const random = stage.world.random.fork(`actor ${process.name}`)
+    const observing = observer(etcd, process, stage, random.fork('observer'))
+    while (!stage.isOver) {
+      const session = await openSession(etcd, process, stage)
+      if (session === undefined) continue
+      const tasks = Array.from({ length: 2 }, (_, index) =>
+        campaigner({ process, stage, session, random: random.fork(`task ${index}`) }),
+      )
+      await Promise.all(tasks)
+      await session.close().catch(error => expected(stage, error, 'close'))
+    }
+    await observing
+    await etcd.close()
+  },
+  afterwards: async (process, stage) => {
+    const etcd = await connected(process, stage)
+    if (etcd === undefined) throw new Error('a healed cluster could not be reached')
+    const session = await etcd.session({ ttl: 5 })
+    for (let index = 0; index < stage.plan.lines; index++) {
+      const seen = etcd.election(electionName(index)).observe()
+      const leadership = await session.election(electionName(index)).campaign('last')
+      // Whoever observes comes to see who leads in the end.
+      for await (const leader of seen) if (leader?.createRevision === leadership.fencingToken) break
+      await leadership.resign()
+    }
+    await session.close()
+    await etcd.close()
+  },
+}
+
+interface Scene {
+  readonly process: SimulatedProcess
+  readonly stage: Stage
+  readonly session: Session
+  readonly random: Random
+}
+
+async function campaigner(scene: Scene): Promise<void> {
+  const { process, stage, session, random } = scene
+  while (!stage.isOver && !session.signal.aborted) {
+    await pause(process, random.exponential(1200))
+    if (stage.isOver || session.signal.aborted) return
+    if (random.chance(0.01)) {
+      // In the middle of what the other task is doing.
+      await session.close().catch(error => expected(stage, error, 'close'))
+      return
+    }
+    const name = electionName(random.integer(0, stage.plan.lines - 1))
+    const acquisition = stage.recorder.acquisition(process, `${name}/`)
+    const leadership = await campaign(scene, name, acquisition)
+    if (leadership !== undefined) await reign(scene, leadership, acquisition)
+  }
+}
+
+async function campaign(
+  { process, stage, session, random }: Scene,
+  name: string,
+  acquisition: OpenAcquisition,
+): Promise<Leadership | undefined> {
+  const election = session.election(name)
+  const giveUp = random.chance(0.15) ? new AbortController() : undefined
+  const timer =
+    giveUp && process.setTimer(random.exponential(400), () => giveUp.abort(new Error('enough waited')))
+  const value = `${process.name} ${acquisition.id}`
+  try {
+    const leadership = await (random.chance(0.15)
+      ? election.tryCampaign(value, { signal: giveUp?.signal })
+      : election.campaign(value, { signal: giveUp?.signal }))
+    if (leadership === undefined) {
+      acquisition.settle('failed')
+      return undefined
+    }
+    const { belief } = acquisition
+    acquisition.settle('ok', { key: mapKey(leadership.key), token: leadership.fencingToken })
+    if (!leadership.held) belief.end('at once')
+    if (leadership.signal.aborted) belief.end(codeOf(leadership.signal.reason))
+    leadership.signal.addEventListener('abort', () => belief.end(codeOf(leadership.signal.reason)), {
+      once: true,
+    })
+    return leadership
+  } catch (error) {
+    acquisition.settle('failed')
+    if (!giveUp?.signal.aborted) expected(stage, error, 'campaign')
+    return undefined
+  } finally {
+    timer?.cancel()
+  }
+}
+
+/** Some time as the leader: proclaims, looks whether it still leads, writes what only the leader may. */
+async function reign(
+  { process, stage, session, random }: Scene,
+  leadership: Leadership,
+  acquisition: OpenAcquisition,
+): Promise<void> {
+  const look = () => {
+    if (!leadership.held) acquisition.belief.end('looked')
+  }
+  const stopLooking = process.onGoingOn(look)
+  const slices = random.integer(1, 3)
+  const sliceMs = reignMs(random, stage.plan.ttl) / slices
+  for (let slice = 0; slice < slices && leadership.held; slice++) {
+    await pause(process, sliceMs)
+    look()
+    if (random.chance(0.4))
+      await leadership
+        .proclaim(`${process.name} ${acquisition.id}.${slice}`)
+        .catch(error => expected(stage, error, 'proclaim'))
+    if (random.chance(0.3)) await guardedWrite(process, stage, leadership, acquisition)
+  }
+  look()
+  const release = stage.recorder.release(process, acquisition.id, leadership.held)
+  acquisition.belief.end()
+  stopLooking()
+  try {
+    await leadership.resign()
+    // With the session over, the key goes with the lease, whenever the cluster ends that.
+    release.settle(session.signal.aborted ? 'unknown' : 'ok')
+  } catch (error) {
+    release.settle('unknown')
+    expected(stage, error, 'resign')
+  }
+}
+
+async function guardedWrite(
+  process: SimulatedProcess,
+  stage: Stage,
+  leadership: Leadership,
+  acquisition: OpenAcquisition,
+): Promise<void> {
+  const key = `guarded/${leadership.name}`
+  const value = `${process.name}-${acquisition.id}-${process.world.nowMs}`
+  const write = stage.recorder.guardedWrite(process, { acquisition: acquisition.id, key, value })
+  try {
+    const { revision } = await leadership.txn({ then: [op.put(key, value)] })
+    write.settle('ok', { revision })
+  } catch (error) {
+    write.settle(outcomeOf(error))
+    expected(stage, error, 'guarded write')
+  }
+}
+
+/** Observes one election after the other, and complains of whatever no order of events explains. */
+async function observer(etcd: Etcd, process: SimulatedProcess, stage: Stage, random: Random): Promise<void> {
+  while (!stage.isOver) {
+    const name = electionName(random.integer(0, stage.plan.lines - 1))
+    const leave = new AbortController()
+    const timer = process.setTimer(random.exponential(15_000), () => leave.abort(new Error('enough seen')))
+    const stop = untilOver(process, stage, () => leave.abort(new Error('the play is over')))
+    let before: { readonly leader: LeaderInfo | undefined } | undefined
+    try {
+      for await (const leader of etcd.election(name).observe({ signal: leave.signal })) {
+        const wrong = before === undefined ? undefined : disorder(before.leader, leader)
+        if (wrong !== undefined) stage.unexpected(new Error(wrong), `observer of ${name}`)
+        if (leader === undefined && before !== undefined && before.leader === undefined)
+          stage.unexpected(new Error('a vacancy was told twice in a row'), `observer of ${name}`)
+        before = { leader }
+        if (random.chance(0.1)) await pause(process, random.exponential(200))
+      }
+    } catch (error) {
+      if (!leave.signal.aborted) expected(stage, error, 'observe')
+    } finally {
+      timer.cancel()
+      stop()
+    }
+  }
+}
+
+/** What an observer must never see: the past, or the same twice. */
+function disorder(before: LeaderInfo | undefined, after: LeaderInfo | undefined): string | undefined {
+  if (before === undefined || after === undefined) return undefined
+  if (after.createRevision < before.createRevision) return 'a leader came back that was followed already'
+  if (after.createRevision > before.createRevision) return undefined
+  if (mapKey(after.key) !== mapKey(before.key)) return 'two leaders of one revision'
+  return after.modRevision > before.modRevision ? undefined : 'what was proclaimed before was told again'
+}
+
+async function openSession(
+  etcd: Etcd,
+  process: SimulatedProcess,
+  stage: Stage,
+): Promise<Session | undefined> {
+  try {
+    return await etcd.session({ ttl: stage.plan.ttl })
+  } catch (error) {
+    expected(stage, error, 'session')
+    await pause(process, 100)
+    return undefined
+  }
+}
+
+function untilOver(process: SimulatedProcess, stage: Stage, action: () => void): () => void {
+  let timer = process.setTimer(1000, look)
+  function look(): void {
+    if (stage.isOver) action()
+    else timer = process.setTimer(1000, look)
+  }
+  return () => timer.cancel()
+}
+
+/** Mostly short, sometimes longer than the lease lasts. */
+function reignMs(random: Random, ttl: number): number {
+  const kind = random.next()
+  if (kind < 0.75) return random.exponential(100)
+  if (kind < 0.97) return random.exponential(700)
+  return random.between(0.5, 1.5) * ttl * 1000
+}
+
+function electionName(index: number): string {
+  return `elections/${index}`
+}
+
+function codeOf(reason: unknown): string {
+  return EtcdError.is(reason) ? reason.code : String(reason)
+}
+
+/** Under faults a call may fail with an error of ours, and with nothing else. */
+function expected(stage: Stage, error: unknown, where: string): void {
+  if (!EtcdError.is(error)) stage.unexpected(error, where)
+}
