@@ -19,7 +19,7 @@ import { OwnPlace, type Standing } from './own-place.ts'
 import { placeTaken } from './place.ts'
 import { empty, type Rule } from './rule.ts'
 import { newWish, type SlotClaim, type SlotPool, slotClaim } from './slot-claim.ts'
-import { GhostsOfSlots, type SlotGhosts, slotsWith } from './slot-ghosts.ts'
+import { GhostsOfSlots, slotsWith } from './slot-ghosts.ts'
 import { HeadOfLine, type TakenSlots } from './slot-head.ts'
 import {
   type ClaimAnswer,
@@ -73,7 +73,7 @@ class SlotAcquisition implements Attempt<SlotClaim>, Standing {
   readonly #pool: SlotPool
   readonly #wish: SlotWish
   readonly #stand: Stand
-  readonly #ghosts: SlotGhosts
+  readonly #ghosts: GhostsOfSlots
   readonly #turned = deferred<void>()
   #hasUnanswered = false
   /** Our place in the line, from when the cluster has told it until it is known to be gone. */
@@ -86,7 +86,7 @@ class SlotAcquisition implements Attempt<SlotClaim>, Standing {
     this.#pool = pool
     this.#wish = wish
     this.#stand = stand
-    this.#ghosts = session.engine.shared(GhostsOfSlots).of(session, pool.keys)
+    this.#ghosts = session.engine.shared(GhostsOfSlots)
     // Whoever waits for it hears; nobody has to.
     this.#turned.promise.catch(() => {})
   }
@@ -99,7 +99,7 @@ class SlotAcquisition implements Attempt<SlotClaim>, Standing {
       this.abandoned.throwIfAborted()
       this.#pool.memory.taken(this.#taken.slots)
       this.session.background(this.#leaveLine())
-      this.#ghosts.settled(this.#wish.value, this.#taken.createRevision)
+      this.#ghosts.find(this.session, this.#wish.keys)?.settled(this.#wish.value, this.#taken.createRevision)
       return this.#claim(this.#taken)
     } catch (error) {
       this.session.background(this.#undo())
@@ -199,7 +199,7 @@ class SlotAcquisition implements Attempt<SlotClaim>, Standing {
       return understood([this.#stand], read)
     } catch (error) {
       this.#hasUnanswered = true
-      this.#ghosts.unanswered(this.#wish.value)
+      this.#ghosts.of(this.session, this.#wish.keys).unanswered(this.#wish.value)
       throw error
     }
   }
@@ -207,7 +207,7 @@ class SlotAcquisition implements Attempt<SlotClaim>, Standing {
   #unanswered(): void {
     this.#hasUnanswered = true
     unanswered([this.#stand])
-    this.#ghosts.unanswered(this.#wish.value)
+    this.#ghosts.of(this.session, this.#wish.keys).unanswered(this.#wish.value)
   }
 
   #placeIn({ found, revision }: Queued): Entry {
@@ -216,7 +216,7 @@ class SlotAcquisition implements Attempt<SlotClaim>, Standing {
     if (found === undefined)
       return { name: mapKey(own.key), key: own.key, createRevision: revision, lease, value }
     own.adopted()
-    this.#ghosts.accounted(this.#wish.value)
+    this.#ghosts.find(this.session, this.#wish.keys)?.accounted(this.#wish.value)
     const mine = entryOf(found)
     if (mine.lease === lease) return mine
     this.#mine = mine
@@ -229,7 +229,7 @@ class SlotAcquisition implements Attempt<SlotClaim>, Standing {
     const { keys, value } = this.#wish
     const [taken] = (await slotsWith(this.session, keys, value)) ?? []
     if (taken === undefined) return undefined
-    this.#ghosts.accounted(value)
+    this.#ghosts.find(this.session, this.#wish.keys)?.accounted(value)
     const slots = keys.numbersOf(taken.keys.map(key => ({ key })))
     return { slots, createRevision: taken.createRevision, adopted: true }
   }
@@ -246,7 +246,7 @@ class SlotAcquisition implements Attempt<SlotClaim>, Standing {
     await this.#leaveLine()
     // With our place gone, no claim of its owner can be applied any more.
     if (this.#head?.mayHold === true && this.#taken === undefined) await this.#giveBack()
-    this.#ghosts.settled(this.#wish.value, undefined)
+    this.#ghosts.find(this.session, this.#wish.keys)?.settled(this.#wish.value, undefined)
   }
 
   async #giveBack(): Promise<void> {

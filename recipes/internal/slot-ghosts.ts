@@ -38,15 +38,17 @@ interface Suspect {
 export class SlotGhosts implements AsyncDisposable {
   readonly #session: SessionContext
   readonly #keys: SlotKeys
+  readonly #forget: () => void
   readonly #suspects = new Map<string, Suspect>()
   #watch: WatchHandle | undefined
   #sweeping: Promise<void> | undefined
   #sweepAgain = false
   #forgetSession: () => void = () => {}
 
-  constructor(session: SessionContext, keys: SlotKeys) {
+  constructor(session: SessionContext, keys: SlotKeys, forget: () => void) {
     this.#session = session
     this.#keys = keys
+    this.#forget = forget
   }
 
   /** An attempt to take slots with this value got no answer. */
@@ -106,6 +108,7 @@ export class SlotGhosts implements AsyncDisposable {
     this.#watch = undefined
     this.#forgetSession()
     this.#session.detach(this)
+    this.#forget()
   }
 
   /** What comes while the slots are being read is read again. */
@@ -143,22 +146,21 @@ export class SlotGhosts implements AsyncDisposable {
   }
 }
 
-/** One watch for ghosts per session and semaphore, whatever objects lead there. */
+/** One watch for ghosts per session and semaphore, whatever objects lead there, and only where there may be any. */
 export class GhostsOfSlots {
   readonly #ofSessions = new WeakMap<SessionContext, Map<string, SlotGhosts>>()
 
+  /** Undefined where every attempt has been accounted for. */
+  find(session: SessionContext, keys: SlotKeys): SlotGhosts | undefined {
+    return this.#ofSessions.get(session)?.get(mapKey(keys.slots))
+  }
+
   of(session: SessionContext, keys: SlotKeys): SlotGhosts {
-    let ofSession = this.#ofSessions.get(session)
-    if (ofSession === undefined) {
-      ofSession = new Map()
-      this.#ofSessions.set(session, ofSession)
-    }
+    const ofSession = this.#ofSessions.get(session) ?? new Map<string, SlotGhosts>()
+    this.#ofSessions.set(session, ofSession)
     const name = mapKey(keys.slots)
-    let ghosts = ofSession.get(name)
-    if (ghosts === undefined) {
-      ghosts = new SlotGhosts(session, keys)
-      ofSession.set(name, ghosts)
-    }
+    const ghosts = ofSession.get(name) ?? new SlotGhosts(session, keys, () => ofSession.delete(name))
+    ofSession.set(name, ghosts)
     return ghosts
   }
 }

@@ -109,7 +109,9 @@ export class HeadOfLine {
     this.#stopOwn()
     try {
       this.#throwIfEnded()
-      this.#session.assertAlive()
+      // After the machine slept it is being asked whether the session still exists.
+      await this.#session.reliable()
+      this.#throwIfEnded()
       const response = await engine.submitter.submit({
         method: methods.txn,
         request: claimAsHead(this.#wish, this.#pool.limit.raw, alternatives, { key, createRevision, seen }),

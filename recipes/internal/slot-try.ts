@@ -3,7 +3,7 @@ import { LazyAbort } from '../../src/support/lazy-abort.ts'
 import { methods } from '../../src/wire/methods.ts'
 import { type Attempt, claimFailed, giveUp, untilGivenUp } from './claim.ts'
 import { newWish, type SlotClaim, type SlotPool, slotClaim } from './slot-claim.ts'
-import { GhostsOfSlots, type SlotGhosts, slotsWith } from './slot-ghosts.ts'
+import { GhostsOfSlots, slotsWith } from './slot-ghosts.ts'
 import { freeSlots } from './slot-memory.ts'
 import {
   type ClaimAnswer,
@@ -36,7 +36,7 @@ class ImmediateSlots implements Attempt<SlotClaim | undefined> {
   readonly #session: SessionContext
   readonly #pool: SlotPool
   readonly #wish: SlotWish
-  readonly #ghosts: SlotGhosts
+  readonly #ghosts: GhostsOfSlots
   readonly #abandoned = new LazyAbort()
   #hasUnanswered = false
   #claim: SlotClaim | undefined
@@ -45,7 +45,7 @@ class ImmediateSlots implements Attempt<SlotClaim | undefined> {
     this.#session = session
     this.#pool = pool
     this.#wish = wish
-    this.#ghosts = session.engine.shared(GhostsOfSlots).of(session, pool.keys)
+    this.#ghosts = session.engine.shared(GhostsOfSlots)
   }
 
   async run(): Promise<SlotClaim | undefined> {
@@ -57,7 +57,7 @@ class ImmediateSlots implements Attempt<SlotClaim | undefined> {
       this.#session.background(this.#undo())
       throw claimFailed(this.#session, error)
     }
-    this.#ghosts.settled(this.#wish.value, this.#claim?.createRevision)
+    this.#ghosts.find(this.#session, this.#wish.keys)?.settled(this.#wish.value, this.#claim?.createRevision)
     this.#pool.memory.taken(this.#claim?.slots ?? [])
     return this.#claim
   }
@@ -117,7 +117,7 @@ class ImmediateSlots implements Attempt<SlotClaim | undefined> {
 
   #unanswered(): void {
     this.#hasUnanswered = true
-    this.#ghosts.unanswered(this.#wish.value)
+    this.#ghosts.of(this.#session, this.#wish.keys).unanswered(this.#wish.value)
   }
 
   /** By an attempt without an answer, whose repeat found no others. */
@@ -126,13 +126,13 @@ class ImmediateSlots implements Attempt<SlotClaim | undefined> {
     const { keys, value } = this.#wish
     const [taken] = (await slotsWith(this.#session, keys, value)) ?? []
     if (taken === undefined) return undefined
-    this.#ghosts.accounted(value)
+    this.#ghosts.find(this.#session, this.#wish.keys)?.accounted(value)
     const slots = keys.numbersOf(taken.keys.map(key => ({ key })))
     return slotClaim(this.#session, this.#wish, slots, taken.createRevision, true)
   }
 
   async #undo(): Promise<void> {
     if (this.#claim !== undefined) await giveUp(this.#session, this.#claim)
-    this.#ghosts.settled(this.#wish.value, undefined)
+    this.#ghosts.find(this.#session, this.#wish.keys)?.settled(this.#wish.value, undefined)
   }
 }

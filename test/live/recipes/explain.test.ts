@@ -1,6 +1,6 @@
 import test, { type ExecutionContext } from 'ava'
 import { uniquePrefix, useEtcd } from '../../support/live.ts'
-import { line, sessionPlayer } from '../../traits/arena.ts'
+import { line, quiet, sessionPlayer } from '../../traits/arena.ts'
 
 const server = useEtcd(test)
 
@@ -17,6 +17,7 @@ test('of a mutex it is told who holds it, who waits, and for whom, in one round 
   await line(etcd, name, 2)
   waiting.push(t.throwsAsync(session.mutex(name).lock({ signal }), { message: 'leaves' }))
   await line(etcd, name, 3)
+  await quiet(net)
   const before = net.sent.length
   const explanation = await session.mutex(name).explain()
   t.is(net.sent.length, before + 1)
