@@ -1,9 +1,10 @@
 /**
  * Measures this library beside etcd's Go client, on the same server and in the same run.
  *
- *     npm run bench -- [hand-off] [lock] [--series 3.4|3.5]... [--rounds N] [--seconds S] [--json] [--record]
+ *     npm run bench -- [election] [hand-off] [lock] [--series 3.4|3.5]... [--rounds N] [--seconds S] [--json] [--record]
  */
 import { startEtcd } from '../test/support/etcd-server.ts'
+import { election } from './scenarios/election.ts'
 import { handOff } from './scenarios/hand-off.ts'
 import { lock } from './scenarios/lock.ts'
 import { type Plan, planFrom, usage } from './support/arguments.ts'
@@ -14,7 +15,7 @@ import { alternate } from './support/rounds.ts'
 import type { Scenario } from './support/scenario.ts'
 import { startSides } from './support/side-process.ts'
 
-const all = [handOff, lock]
+const all = [handOff, election, lock]
 
 try {
   const plan = planFrom(process.argv.slice(2), all)

@@ -1,6 +1,7 @@
 // Command bench measures the locks of etcd's own Go client, for comparison on the same server in the same run.
 //
 //	bench hand-off -endpoint E -name N -sessions S -clients one|each -seconds D [-warm-up D]
+//	bench election -endpoint E -name N -sessions S -clients one|each -seconds D [-warm-up D]
 //	bench lock     -endpoint E -name N -in-flight K -seconds D [-warm-up D]
 //	bench serve    one JSON object per line on stdin, one result per line on stdout:
 //	               {"cmd":"hand-off","endpoint":E,"name":N,"sessions":S,"clients":"one","seconds":D,"warmUp":D}
@@ -71,7 +72,7 @@ type lockResult struct {
 
 func main() {
 	if len(os.Args) < 2 {
-		fmt.Fprintln(os.Stderr, "usage: bench hand-off | lock | serve [flags]")
+		fmt.Fprintln(os.Stderr, "usage: bench hand-off | election | lock | serve [flags]")
 		os.Exit(2)
 	}
 	bench := &bench{shared: map[string]*clientv3.Client{}}
@@ -125,7 +126,7 @@ func (b *bench) serve() {
 
 func (b *bench) run(j job) (interface{}, error) {
 	switch j.Command {
-	case "hand-off":
+	case "hand-off", "election":
 		return b.handOff(j)
 	case "lock":
 		return b.lock(j)
@@ -134,8 +135,9 @@ func (b *bench) run(j job) (interface{}, error) {
 	}
 }
 
-// handOff lets every session lock and unlock one name in a loop, holding for no time. The time of a hand-off
-// runs from just before the owner calls Unlock until the next owner's Lock has returned.
+// handOff lets every session lock and unlock one name in a loop, or be elected and resign, holding for no time. The
+// time of a hand-off runs from just before the owner calls Unlock or Resign until the next owner's Lock or Campaign
+// has returned.
 func (b *bench) handOff(j job) (interface{}, error) {
 	if j.Clients != "one" && j.Clients != "each" {
 		return nil, fmt.Errorf("clients is one or each, not %q", j.Clients)
@@ -165,9 +167,9 @@ func (b *bench) handOff(j job) (interface{}, error) {
 	// Written and read by owners only, but the order between them is made by etcd, which Go cannot see.
 	var releasedAt, lastOwner int64
 	samples, err := eachOf(j.Sessions, func(worker int, sample func(time.Duration)) error {
-		mutex := concurrency.NewMutex(sessions[worker], j.Name)
+		take, leave := turns(j, sessions[worker])
 		for {
-			if err := mutex.Lock(context.Background()); err != nil {
+			if err := take(); err != nil {
 				return err
 			}
 			now := time.Since(window.origin)
@@ -177,7 +179,7 @@ func (b *bench) handOff(j job) (interface{}, error) {
 				sample(now - released)
 			}
 			atomic.StoreInt64(&releasedAt, int64(time.Since(window.origin)))
-			if err := mutex.Unlock(context.Background()); err != nil {
+			if err := leave(); err != nil {
 				return err
 			}
 			if window.isOver(now) {
@@ -189,6 +191,17 @@ func (b *bench) handOff(j job) (interface{}, error) {
 		return nil, err
 	}
 	return handOffResult{len(samples), j.Seconds, percentile(samples, 50), percentile(samples, 99)}, nil
+}
+
+// turns is how a session takes its turn and gives it up.
+func turns(j job, session *concurrency.Session) (take, leave func() error) {
+	ctx := context.Background()
+	if j.Command == "election" {
+		election := concurrency.NewElection(session, j.Name)
+		return func() error { return election.Campaign(ctx, "candidate") }, func() error { return election.Resign(ctx) }
+	}
+	mutex := concurrency.NewMutex(session, j.Name)
+	return func() error { return mutex.Lock(ctx) }, func() error { return mutex.Unlock(ctx) }
 }
 
 // lock works on locks nobody contends for: every worker has a name of its own, all share one session.

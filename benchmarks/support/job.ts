@@ -12,9 +12,9 @@ export interface Conditions {
   readonly warmUp: number
 }
 
-/** Every session locks and unlocks one name in a loop, holding it for no time. */
+/** Every session locks and unlocks one name in a loop, or is elected and resigns, holding it for no time. */
 export interface HandOffWork {
-  readonly cmd: 'hand-off'
+  readonly cmd: 'hand-off' | 'election'
   readonly sessions: number
   readonly clients: 'one' | 'each'
 }

@@ -11,7 +11,7 @@ export class QuorateWorker implements Worker {
   readonly #shared = new Map<string, Promise<Etcd>>()
 
   run(job: Job): Promise<Result> {
-    return job.cmd === 'hand-off' ? this.#handOff(job) : this.#lock(job)
+    return job.cmd === 'lock' ? this.#lock(job) : this.#handOff(job)
   }
 
   close(): void {
@@ -19,8 +19,8 @@ export class QuorateWorker implements Worker {
   }
 
   /**
-   * The time of a hand-off runs from just before the owner calls `unlock` until the `lock` of the next owner
-   * has resolved. A session that follows itself is no hand-off.
+   * The time of a hand-off runs from just before the owner calls `unlock` or `resign` until the `lock` or `campaign`
+   * of the next owner has resolved. A session that follows itself is no hand-off.
    */
   async #handOff(job: HandOffJob): Promise<Result> {
     const clients: Etcd[] = []
@@ -36,14 +36,14 @@ export class QuorateWorker implements Worker {
       let releasedAtMs = 0
       await Promise.all(
         sessions.map(async session => {
-          const mutex = session.mutex(job.name)
+          const take = taker(session, job)
           for (;;) {
-            const hold = await mutex.lock()
+            const leave = await take()
             const nowMs = performance.now()
             if (lastOwner !== undefined && lastOwner !== session) window.sample(nowMs - releasedAtMs, nowMs)
             lastOwner = session
             releasedAtMs = performance.now()
-            await hold.unlock()
+            await leave()
             if (window.isOver(nowMs)) return
           }
         }),
@@ -81,5 +81,21 @@ export class QuorateWorker implements Worker {
       this.#shared.set(endpoint, client)
     }
     return client
+  }
+}
+
+/** Waits for its turn; resolves with how to give it up. */
+function taker(session: Session, { cmd, name }: HandOffJob): () => Promise<() => Promise<void>> {
+  if (cmd === 'hand-off') {
+    const mutex = session.mutex(name)
+    return async () => {
+      const hold = await mutex.lock()
+      return () => hold.unlock()
+    }
+  }
+  const election = session.election(name)
+  return async () => {
+    const leadership = await election.campaign('candidate')
+    return () => leadership.resign()
   }
 }

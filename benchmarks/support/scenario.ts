@@ -42,6 +42,14 @@ export function timeAgainstGo(times: number): Target {
   }
 }
 
+export function p50Below(ms: number): Target {
+  return {
+    text: `half of them in less than ${ms} ms`,
+    measure: ({ sides }) => sides.quorate!.p50Ms.median,
+    isMet: measured => measured < ms,
+  }
+}
+
 export function p99Below(ms: number): Target {
   return {
     text: `99 of 100 in less than ${ms} ms`,

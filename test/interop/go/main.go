@@ -37,6 +37,7 @@ const usage = `usage: peer COMMAND [flags]
   trylock     what newer Go clients call TryLock; an owner holds on like hold
   lease-id    grant the lease -lease-id and say which key a lock of -name has under it
   elect       campaign with -value; then the lines "proclaim V", "leader" and "resign"
+  resume      go on with the leadership of -key and -token under -lease-id; then the lines of elect
   observe     every leader of -name until the end of stdin
 `
 
@@ -51,6 +52,8 @@ type options struct {
 	guard     string
 	pause     time.Duration
 	value     string
+	key       string
+	token     int64
 }
 
 type peer struct {
@@ -70,6 +73,7 @@ func main() {
 		"trylock":   tryLock,
 		"lease-id":  leaseID,
 		"elect":     elect,
+		"resume":    resume,
 		"observe":   observe,
 	}
 	command, known := commands[os.Args[1]]
@@ -97,6 +101,8 @@ func parse(command string, arguments []string) (o options) {
 	flags.StringVar(&o.guard, "guard", "", "key that is \"free\" or absent unless somebody is inside")
 	flags.DurationVar(&o.pause, "pause", time.Millisecond, "time spent inside")
 	flags.StringVar(&o.value, "value", "", "to campaign with")
+	flags.StringVar(&o.key, "key", "", "of the leadership to resume")
+	flags.Int64Var(&o.token, "token", 0, "of the leadership to resume")
 	flags.Parse(arguments)
 	return o
 }
@@ -222,13 +228,30 @@ func elect(p *peer) error {
 		return err
 	}
 	defer session.Close()
-	ctx := p.client.Ctx()
 	election := concurrency.NewElection(session, p.name)
 	say("campaigning", fields{"key": p.name + "/" + hex(session.Lease()), "lease": hex(session.Lease())})
-	if err := election.Campaign(ctx, p.value); err != nil {
+	if err := election.Campaign(p.client.Ctx(), p.value); err != nil {
 		return err
 	}
 	say("elected", fields{"key": election.Key(), "token": decimal(election.Rev())})
+	return lead(p, election)
+}
+
+// resume leaves the lease to whoever has it: the session is not closed, since that would revoke it.
+func resume(p *peer) error {
+	session, err := p.session()
+	if err != nil {
+		return err
+	}
+	defer session.Orphan()
+	// The prefix is taken as it is given: without the slash it would be that of other elections, too.
+	election := concurrency.ResumeElection(session, p.name+"/", p.key, p.token)
+	say("resumed", fields{"key": election.Key(), "token": decimal(election.Rev())})
+	return lead(p, election)
+}
+
+func lead(p *peer, election *concurrency.Election) error {
+	ctx := p.client.Ctx()
 	for line := range p.input {
 		switch word, rest, _ := strings.Cut(line, " "); word {
 		case "proclaim":
