@@ -39,6 +39,8 @@ export abstract class Handle implements AsyncDisposable {
   readonly name: string
   /** The key in etcd that stands for it; of several, the first. */
   readonly key: Uint8Array
+  /** All keys in etcd that stand for it, in the order of their bytes. */
+  readonly keys: readonly Uint8Array[]
   /** Larger than that of every earlier owner of this name, in whatever process or language; never given twice. */
   readonly fencingToken: bigint
   readonly #session: SessionContext
@@ -51,14 +53,14 @@ export abstract class Handle implements AsyncDisposable {
   #state: State = { kind: 'held' }
 
   constructor(session: SessionContext, name: string, claim: Claim, givenUp: string) {
-    const keys = claim.stands.map(({ own }) => own.key)
+    this.keys = claim.stands.map(({ own }) => own.key)
     this.name = name
-    this.key = keys[0]!
+    this.key = this.keys[0]!
     this.fencingToken = claim.createRevision
     this.#session = session
     this.#claim = claim
     this.#givenUp = givenUp
-    this.#keyWatches = keys.map(key =>
+    this.#keyWatches = this.keys.map(key =>
       watchOwnKey(session, key, this.fencingToken, error => this.#lose(error)),
     )
     this.#forgetSession = session.engine.aborts.on(session.signal, reason => this.#lose(reason))

@@ -165,7 +165,7 @@ export class Line {
     for (const { type, kv } of events) {
       if (kv === undefined) continue
       if (type === 1) this.#onDeleted(mapKey(kv.key), revision)
-      else for (const { ahead } of this.#waiting) ahead.written(entryOf(kv), revision)
+      else this.#onWritten(entryOf(kv), revision)
     }
     this.#decideSoon()
   }
@@ -177,6 +177,15 @@ export class Line {
       // Our own place, and not an earlier one of the same name whose deletion comes late.
       if (mine.name === name && revision > mine.createRevision) this.#end(waiting, placeGone(mine, revision))
       else waiting.ahead.deleted(name, revision)
+    }
+  }
+
+  #onWritten(entry: Entry, revision: bigint): void {
+    for (const waiting of [...this.#waiting]) {
+      const { mine } = waiting.place
+      const isOurs = mine.name === entry.name && mine.createRevision === entry.createRevision
+      if (isOurs && entry.lease !== mine.lease) this.#end(waiting, placeTaken(mine))
+      else waiting.ahead.written(entry, revision)
     }
   }
 

@@ -25,3 +25,31 @@ export const oneAtATime: LineRule = {
   together: believers => believers.length <= 1,
   waitsFor: () => true,
 }
+
+/** A read-write lock: all readers before the first writer, or that writer alone when it is the first. */
+export const readersAndWriters: LineRule = {
+  owners: places => {
+    const writer = places.findIndex(place => !isReader(place))
+    return places.slice(0, writer === -1 ? undefined : Math.max(writer, 1))
+  },
+  together: believers => believers.length <= 1 || believers.every(isReader),
+  waitsFor: (later, earlier) => !isReader(later) || !isReader(earlier),
+}
+
+/**
+ * The same where holders change their modes: a history tells only what each place was last, so who may be together
+ * and who waits for whom has to be seen by others.
+ */
+export const changingModes: LineRule = {
+  owners: readersAndWriters.owners,
+  together: () => true,
+  waitsFor: () => false,
+}
+
+function isReader({ value }: Place): boolean {
+  try {
+    return (JSON.parse(value) as { readonly mode?: unknown }).mode === 'read'
+  } catch {
+    return false
+  }
+}

@@ -849,8 +849,8 @@ export const mutants: readonly Mutant[] = [
     name: 'one-key-of-several-watched',
     promise: 'the loss of one lock of a set is the loss of all',
     file: 'recipes/handle.ts',
-    find: 'this.#keyWatches = keys.map(key =>',
-    replace: 'this.#keyWatches = keys.slice(0, 1).map(key =>',
+    find: 'this.#keyWatches = this.keys.map(key =>',
+    replace: 'this.#keyWatches = this.keys.slice(0, 1).map(key =>',
     tests: [
       by('live/recipes/lock-all', 'the loss of one is the loss of all, also while another is waited for'),
     ],

@@ -129,6 +129,7 @@ export class Cluster {
 
   /** When the lease ended, unless because somebody who held it asked for that. */
   leaseEnd(lease: bigint): LeaseEnd | undefined {
+    this.#noteEnds()
     return this.#leaseEnds.get(lease)
   }
 
@@ -198,6 +199,12 @@ export class Cluster {
 
   /** A lease its own session has revoked counts as well: by then nobody relies on it. */
   #noteEnds(): void {
+    for (const lease of this.#leaseEnds.keys()) {
+      // A grant that was on its way has come after its lease was taken, and made it again.
+      if (!this.#core.lessor.has(lease)) continue
+      this.#leaseEnds.delete(lease)
+      this.#followed.add(lease)
+    }
     for (const lease of this.#followed) {
       if (this.#core.lessor.has(lease)) continue
       this.#followed.delete(lease)

@@ -1,6 +1,7 @@
 import { type Assumptions, exact } from '../checkers/assumptions.ts'
 import { checkHistory } from '../checkers/check.ts'
 import type { Violation } from '../checkers/history.ts'
+import { oneAtATime } from '../checkers/line-rule.ts'
 import { checkPlacesOfNobody } from '../checkers/places-of-nobody.ts'
 import { checkSessions } from '../checkers/sessions.ts'
 import { truthOf } from '../checkers/truth-of.ts'
@@ -74,11 +75,13 @@ function roundTripsMs({ latencyMs, spikeChance, spikeMs }: Plan): number {
 
 function assumptionsOf(plan: Plan): Assumptions {
   const { ttl, hostile } = plan
+  const workload = workloadOf(plan.recipe)
   return {
     ...exact,
     noticeMs: ARMED_MS + roundTripsMs(plan) + (isSlow(plan) ? ttl * 1000 + 10_000 : 0),
     hostile,
     staleReads: hostile,
     lostEvents: hostile,
+    ruleOf: line => workload?.ruleOf?.(line) ?? oneAtATime,
   }
 }

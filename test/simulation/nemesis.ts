@@ -44,8 +44,8 @@ export class Nemesis {
     return this.#strikes
   }
 
-  start(plan: Plan): void {
-    for (const kind of faultKinds) if (plan.faults.includes(kind)) this.#schedule(kind)
+  start(plan: Plan, spared?: ReadonlySet<FaultKind>): void {
+    for (const kind of faultKinds) if (plan.faults.includes(kind) && !spared?.has(kind)) this.#schedule(kind)
   }
 
   /** Everything that lasts is lifted, and nothing more strikes. */

@@ -93,7 +93,7 @@ class Performance {
         if (!this.#isOver) this.#enter(stage)
       },
     })
-    nemesis.start(this.#plan)
+    nemesis.start(this.#plan, this.#workload.spared)
     const endMs = this.#plan.seconds * 1000
     await world.run(endMs * FAULTY_PART)
     nemesis.heal()

@@ -1,7 +1,8 @@
 import { connect, type Etcd } from '../../src/index.ts'
+import type { LineRule } from '../checkers/line-rule.ts'
 import { type Cluster, credentials } from './cluster.ts'
 import type { Network } from './network.ts'
-import type { Plan } from './plan.ts'
+import type { FaultKind, Plan } from './plan.ts'
 import type { Recorder } from './recorder.ts'
 import { SimulatedProcess } from './simulated-process.ts'
 import type { World } from './world.ts'
@@ -27,6 +28,10 @@ export interface Workload {
   readonly actor: Actor
   /** The prefixes below which nothing may be left when all actors are gone. */
   lines(plan: Plan): readonly string[]
+  /** Faults whose marks its history cannot be read with. */
+  readonly spared?: ReadonlySet<FaultKind>
+  /** What owning means in a line; without it, one at a time. */
+  ruleOf?(line: string): LineRule
   /** Shows that each line can still be had, once everything is healed. */
   readonly afterwards: Actor
 }

@@ -1,12 +1,16 @@
 import type { Workload } from '../stage.ts'
 import { carelessWorkload } from './careless.ts'
 import { kvWorkload } from './kv.ts'
+import { lockAllWorkload } from './lock-all.ts'
 import { mutexWorkload } from './mutex.ts'
+import { rwMutexWorkload } from './rw-mutex.ts'
 
 /** What is simulated, by the name of the recipe. */
 export const workloads: Readonly<Record<string, Workload>> = {
   kv: kvWorkload,
+  'lock-all': lockAllWorkload,
   mutex: mutexWorkload,
+  'rw-mutex': rwMutexWorkload,
 }
 
 /** Programs with a mistake that must be found; played only when asked for by name. */

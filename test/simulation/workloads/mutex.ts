@@ -1,214 +1,27 @@
-import { type Etcd, EtcdError, type Hold, op, type Session } from '../../../src/index.ts'
-import { mapKey } from '../../../src/wire/bytes.ts'
-import type { Random } from '../random.ts'
-import type { OpenAcquisition, OpenSession } from '../recorder.ts'
-import type { SimulatedProcess } from '../simulated-process.ts'
-import { connected, pause, type Stage, type Workload } from '../stage.ts'
-import { outcomeOf } from './outcome.ts'
-
-/** Processes that lock, try, give up waiting, work under the lock and leave it, orderly or not. */
-export const mutexWorkload: Workload = {
-  name: 'mutex',
-  lines: ({ lines }) => [...Array.from({ length: lines }, (_, index) => `${lineName(index)}/`), JOBS],
-  actor: async (process, stage) => {
-    const etcd = await connected(process, stage)
-    if (etcd === undefined) return
-    const random = stage.world.random.fork(`actor ${process.name}`)
-    while (!stage.isOver) {
-      const session = await openSession(etcd, process, stage)
-      if (session === undefined) continue
-      const open = stage.recorder.session(process, session)
-      const tasks = Array.from({ length: 2 }, (_, index) =>
-        locker({ process, stage, session, open, random: random.fork(`task ${index}`) }),
-      )
-      await Promise.all(tasks)
-      await close(open, stage)
-    }
-    await etcd.close()
-  },
-  afterwards: async (process, stage) => {
-    const etcd = await connected(process, stage)
-    if (etcd === undefined) throw new Error('a healed cluster could not be reached')
-    const session = await etcd.session({ ttl: 5 })
-    for (let index = 0; index < stage.plan.lines; index++) {
-      const hold = await session.mutex(lineName(index)).lock()
-      await hold.unlock()
-    }
-    await session.close()
-    await etcd.close()
-  },
-}
+import type { Hold } from '../../../src/index.ts'
+import type { Workload } from '../stage.ts'
+import { type Locks, lockWorkload, type Wanted } from './locking.ts'
 
 /** Below it are locks on things that are done once. */
 const JOBS = 'jobs/'
 
-const WAVE_EVERY_MS = 12_000
-const WAVE_MS = 3000
-
-/** In so many parts work is done under the lock; between them it looks whether it still has it. */
-const SLICES = 2
-
-interface Scene {
-  readonly process: SimulatedProcess
-  readonly stage: Stage
-  readonly session: Session
-  readonly open: OpenSession
-  readonly random: Random
-}
-
-async function locker(scene: Scene): Promise<void> {
-  const { process, stage, session, open, random } = scene
-  for (let count = 0; !stage.isOver && !session.signal.aborted; count++) {
-    await pause(process, restMs(process.world.nowMs, random))
-    if (stage.isOver || session.signal.aborted) return
-    if (random.chance(0.01)) {
-      // In the middle of what the other task is doing.
-      await close(open, stage)
-      return
-    }
+const mutexes: Locks<Hold> = {
+  name: 'mutex',
+  prefixes: ({ lines }) => [...Array.from({ length: lines }, (_, index) => `${lineName(index)}/`), JOBS],
+  wanted: (random, plan, once) => {
     // A name used once: whatever is left there is not found by the next who comes.
-    const name = random.chance(0.15)
-      ? `${JOBS}${process.name}-${process.world.nowMs.toFixed(0)}-${count}`
-      : lineName(random.integer(0, stage.plan.lines - 1))
-    const acquisition = stage.recorder.acquisition(process, `${name}/`)
-    const hold = await acquire(scene, name, acquisition)
-    if (hold !== undefined) await work(scene, hold, acquisition)
-  }
+    const name = random.chance(0.15) ? `${JOBS}${once}` : lineName(random.integer(0, plan.lines - 1))
+    return wantedOf(name, random.chance(0.15) ? 'tryLock' : 'lock')
+  },
+  each: ({ lines }) => Array.from({ length: lines }, (_, index) => wantedOf(lineName(index), 'lock')),
 }
 
-async function close({ session, closed }: OpenSession, stage: Stage): Promise<void> {
-  try {
-    await session.close()
-    closed()
-  } catch (error) {
-    expected(stage, error, 'close')
-  }
-}
+export const mutexWorkload: Workload = lockWorkload(mutexes)
 
-async function acquire(
-  { process, stage, session, random }: Scene,
-  name: string,
-  acquisition: OpenAcquisition,
-): Promise<Hold | undefined> {
-  const mutex = session.mutex(name)
-  const giveUp = random.chance(0.15) ? new AbortController() : undefined
-  const timer =
-    giveUp && process.setTimer(random.exponential(400), () => giveUp.abort(new Error('enough waited')))
-  try {
-    const hold = await (random.chance(0.15)
-      ? mutex.tryLock({ signal: giveUp?.signal })
-      : mutex.lock({ signal: giveUp?.signal }))
-    if (hold === undefined) {
-      acquisition.settle('failed')
-      return undefined
-    }
-    const { belief } = acquisition
-    acquisition.settle('ok', { key: mapKey(hold.key), token: hold.fencingToken })
-    if (!hold.held) belief.end('at once')
-    if (hold.signal.aborted) belief.end(codeOf(hold.signal.reason))
-    hold.signal.addEventListener('abort', () => belief.end(codeOf(hold.signal.reason)), { once: true })
-    return hold
-  } catch (error) {
-    acquisition.settle('failed')
-    if (!giveUp?.signal.aborted) expected(stage, error, 'lock')
-    return undefined
-  } finally {
-    timer?.cancel()
-  }
-}
-
-/** Some time under the lock: looks whether it still holds, writes what only its holder may. */
-async function work(
-  { process, stage, session, random }: Scene,
-  hold: Hold,
-  acquisition: OpenAcquisition,
-): Promise<void> {
-  const { recorder, plan } = stage
-  const look = () => {
-    if (!hold.held) acquisition.belief.end('looked')
-  }
-  const stopLooking = process.onGoingOn(look)
-  const sliceMs = holdMs(random, plan.ttl) / SLICES
-  for (let slice = 0; slice < SLICES && hold.held; slice++) {
-    await pause(process, sliceMs)
-    look()
-    if (random.chance(0.3)) await guardedWrite({ process, stage, hold, acquisition })
-  }
-  look()
-  const release = recorder.release(process, acquisition.id, hold.held)
-  acquisition.belief.end()
-  stopLooking()
-  try {
-    await hold.unlock()
-    // With the session over, the key goes with the lease, whenever the cluster ends that.
-    release.settle(session.signal.aborted ? 'unknown' : 'ok')
-  } catch (error) {
-    release.settle('unknown')
-    expected(stage, error, 'unlock')
-  }
-}
-
-async function guardedWrite({
-  process,
-  stage,
-  hold,
-  acquisition,
-}: {
-  readonly process: SimulatedProcess
-  readonly stage: Stage
-  readonly hold: Hold
-  readonly acquisition: OpenAcquisition
-}): Promise<void> {
-  const key = `guarded/${hold.name}`
-  const value = `${process.name}-${acquisition.id}-${process.world.nowMs}`
-  const write = stage.recorder.guardedWrite(process, { acquisition: acquisition.id, key, value })
-  try {
-    const { revision } = await hold.txn({ then: [op.put(key, value)] })
-    write.settle('ok', { revision })
-  } catch (error) {
-    write.settle(outcomeOf(error))
-    expected(stage, error, 'guarded write')
-  }
-}
-
-async function openSession(
-  etcd: Etcd,
-  process: SimulatedProcess,
-  stage: Stage,
-): Promise<Session | undefined> {
-  try {
-    return await etcd.session({ ttl: stage.plan.ttl })
-  } catch (error) {
-    expected(stage, error, 'session')
-    await pause(process, 100)
-    return undefined
-  }
-}
-
-/** All come in waves: between them only who holds or waits is left, and who comes early in one stands in line. */
-function restMs(nowMs: number, random: Random): number {
-  const intoWaveMs = nowMs % WAVE_EVERY_MS
-  const untilNextMs = intoWaveMs < WAVE_MS ? 0 : WAVE_EVERY_MS - intoWaveMs
-  return untilNextMs + random.exponential(1100)
-}
-
-/** Mostly short, sometimes longer than the lease lasts. */
-function holdMs(random: Random, ttl: number): number {
-  const kind = random.next()
-  if (kind < 0.75) return random.exponential(60)
-  if (kind < 0.97) return random.exponential(700)
-  return random.between(0.5, 1.5) * ttl * 1000
+function wantedOf(name: string, how: 'lock' | 'tryLock'): Wanted<Hold> {
+  return { names: [name], take: (session, signal) => session.mutex(name)[how]({ signal }) }
 }
 
 function lineName(index: number): string {
   return `locks/${index}`
-}
-
-function codeOf(reason: unknown): string {
-  return EtcdError.is(reason) ? reason.code : String(reason)
-}
-
-/** Under faults a call may fail with an error of ours, and with nothing else. */
-function expected(stage: Stage, error: unknown, where: string): void {
-  if (!EtcdError.is(error)) stage.unexpected(error, where)
 }

@@ -1,0 +1,248 @@
+import { type Etcd, EtcdError, type Handle, op, type Session } from '../../../src/index.ts'
+import { mapKey } from '../../../src/wire/bytes.ts'
+import type { LineRule } from '../../checkers/line-rule.ts'
+import type { FaultKind, Plan } from '../plan.ts'
+import type { Random } from '../random.ts'
+import type { OpenAcquisition, OpenSession } from '../recorder.ts'
+import type { SimulatedProcess } from '../simulated-process.ts'
+import { connected, pause, type Stage, type Workload } from '../stage.ts'
+import { outcomeOf } from './outcome.ts'
+
+/** What somebody goes for: names whose lines it stands in, and how it takes them all. */
+export interface Wanted<Held> {
+  readonly names: readonly string[]
+  take(session: Session, signal: AbortSignal | undefined): Promise<Held | undefined>
+}
+
+export interface Unlockable {
+  unlock(): Promise<void>
+}
+
+/** A recipe of locks, as far as those who use it at random need to know it. */
+export interface Locks<Held extends Handle & Unlockable> {
+  readonly name: string
+  /** Below these nothing may be left. */
+  prefixes(plan: Plan): readonly string[]
+  /** `once` is a name nobody has used. */
+  wanted(random: Random, plan: Plan, once: string): Wanted<Held>
+  /** One after the other, to show that each can still be had. */
+  each(plan: Plan): readonly Wanted<Held>[]
+  /** Faults whose marks its history cannot be read with. */
+  readonly spared?: ReadonlySet<FaultKind>
+  /** What owning means in a line; without it, one at a time. */
+  ruleOf?(line: string): LineRule
+  /** What else is done under it. */
+  meanwhile?(scene: {
+    readonly process: SimulatedProcess
+    readonly stage: Stage
+    readonly random: Random
+    readonly hold: Held
+  }): Promise<void>
+}
+
+/** Processes that lock, try, give up waiting, work under the lock and leave it, orderly or not. */
+export function lockWorkload<Held extends Handle & Unlockable>(recipe: Locks<Held>): Workload {
+  const locks = recipe as Locks<Handle & Unlockable>
+  return {
+    name: locks.name,
+    lines: plan => locks.prefixes(plan),
+    ...(locks.spared === undefined ? {} : { spared: locks.spared }),
+    ...(locks.ruleOf === undefined ? {} : { ruleOf: locks.ruleOf }),
+    actor: async (process, stage) => {
+      const etcd = await connected(process, stage)
+      if (etcd === undefined) return
+      const random = stage.world.random.fork(`actor ${process.name}`)
+      while (!stage.isOver) {
+        const session = await openSession(etcd, process, stage)
+        if (session === undefined) continue
+        const open = stage.recorder.session(process, session)
+        const tasks = Array.from({ length: 2 }, (_, index) =>
+          locker({ locks, process, stage, session, open, random: random.fork(`task ${index}`) }),
+        )
+        await Promise.all(tasks)
+        await close(open, stage)
+      }
+      await etcd.close()
+    },
+    afterwards: async (process, stage) => {
+      const etcd = await connected(process, stage)
+      if (etcd === undefined) throw new Error('a healed cluster could not be reached')
+      const session = await etcd.session({ ttl: 5 })
+      for (const { take } of locks.each(stage.plan)) await (await take(session, undefined))?.unlock()
+      await session.close()
+      await etcd.close()
+    },
+  }
+}
+
+const WAVE_EVERY_MS = 12_000
+const WAVE_MS = 3000
+
+/** In so many parts work is done under the lock; between them it looks whether it still has it. */
+const SLICES = 2
+
+interface Scene {
+  readonly locks: Locks<Handle & Unlockable>
+  readonly process: SimulatedProcess
+  readonly stage: Stage
+  readonly session: Session
+  readonly open: OpenSession
+  readonly random: Random
+}
+
+async function locker(scene: Scene): Promise<void> {
+  const { process, stage, session, open, random } = scene
+  for (let count = 0; !stage.isOver && !session.signal.aborted; count++) {
+    await pause(process, restMs(process.world.nowMs, random))
+    if (stage.isOver || session.signal.aborted) return
+    if (random.chance(0.01)) {
+      // In the middle of what the other task is doing.
+      await close(open, stage)
+      return
+    }
+    const wanted = scene.locks.wanted(
+      random,
+      stage.plan,
+      `${process.name}-${process.world.nowMs.toFixed(0)}-${count}`,
+    )
+    const acquisitions = wanted.names.map(name => stage.recorder.acquisition(process, `${name}/`))
+    const hold = await acquire(scene, wanted, acquisitions)
+    if (hold !== undefined) await work(scene, hold, acquisitions)
+  }
+}
+
+async function close({ session, closed }: OpenSession, stage: Stage): Promise<void> {
+  try {
+    await session.close()
+    closed()
+  } catch (error) {
+    expected(stage, error, 'close')
+  }
+}
+
+async function acquire(
+  { process, stage, session, random }: Scene,
+  { names, take }: Wanted<Handle & Unlockable>,
+  acquisitions: readonly OpenAcquisition[],
+): Promise<(Handle & Unlockable) | undefined> {
+  const giveUp = random.chance(0.15) ? new AbortController() : undefined
+  const timer =
+    giveUp && process.setTimer(random.exponential(400), () => giveUp.abort(new Error('enough waited')))
+  try {
+    const hold = await take(session, giveUp?.signal)
+    if (hold === undefined) {
+      for (const acquisition of acquisitions) acquisition.settle('failed')
+      return undefined
+    }
+    const keys = hold.keys.map(key => mapKey(key))
+    for (const [index, { belief, settle }] of acquisitions.entries()) {
+      const key = keys.find(one => one.startsWith(`${names[index]}/`)) as string
+      settle('ok', { key, token: hold.fencingToken })
+      if (!hold.held) belief.end('at once')
+      if (hold.signal.aborted) belief.end(codeOf(hold.signal.reason))
+      hold.signal.addEventListener('abort', () => belief.end(codeOf(hold.signal.reason)), { once: true })
+    }
+    return hold
+  } catch (error) {
+    for (const acquisition of acquisitions) acquisition.settle('failed')
+    if (!giveUp?.signal.aborted) expected(stage, error, 'lock')
+    return undefined
+  } finally {
+    timer?.cancel()
+  }
+}
+
+/** Some time under the lock: looks whether it still holds, writes what only its holder may. */
+async function work(
+  { process, stage, session, random, locks }: Scene,
+  hold: Handle & Unlockable,
+  acquisitions: readonly OpenAcquisition[],
+): Promise<void> {
+  const { recorder, plan } = stage
+  const look = () => {
+    if (!hold.held) for (const { belief } of acquisitions) belief.end('looked')
+  }
+  const stopLooking = process.onGoingOn(look)
+  const sliceMs = holdMs(random, plan.ttl) / SLICES
+  for (let slice = 0; slice < SLICES && hold.held; slice++) {
+    await pause(process, sliceMs)
+    look()
+    if (random.chance(0.3)) await guardedWrite({ process, stage, hold, acquisition: acquisitions[0]! })
+    await locks
+      .meanwhile?.({ process, stage, random, hold })
+      .catch(error => expected(stage, error, 'meanwhile'))
+  }
+  look()
+  const releases = acquisitions.map(({ id }) => recorder.release(process, id, hold.held))
+  for (const { belief } of acquisitions) belief.end()
+  stopLooking()
+  try {
+    await hold.unlock()
+    // With the session over, the key goes with the lease, whenever the cluster ends that.
+    for (const release of releases) release.settle(session.signal.aborted ? 'unknown' : 'ok')
+  } catch (error) {
+    for (const release of releases) release.settle('unknown')
+    expected(stage, error, 'unlock')
+  }
+}
+
+async function guardedWrite({
+  process,
+  stage,
+  hold,
+  acquisition,
+}: {
+  readonly process: SimulatedProcess
+  readonly stage: Stage
+  readonly hold: Handle
+  readonly acquisition: OpenAcquisition
+}): Promise<void> {
+  const key = `guarded/${hold.name}`
+  const value = `${process.name}-${acquisition.id}-${process.world.nowMs}`
+  const write = stage.recorder.guardedWrite(process, { acquisition: acquisition.id, key, value })
+  try {
+    const { revision } = await hold.txn({ then: [op.put(key, value)] })
+    write.settle('ok', { revision })
+  } catch (error) {
+    write.settle(outcomeOf(error))
+    expected(stage, error, 'guarded write')
+  }
+}
+
+async function openSession(
+  etcd: Etcd,
+  process: SimulatedProcess,
+  stage: Stage,
+): Promise<Session | undefined> {
+  try {
+    return await etcd.session({ ttl: stage.plan.ttl })
+  } catch (error) {
+    expected(stage, error, 'session')
+    await pause(process, 100)
+    return undefined
+  }
+}
+
+/** All come in waves: between them only who holds or waits is left, and who comes early in one stands in line. */
+function restMs(nowMs: number, random: Random): number {
+  const intoWaveMs = nowMs % WAVE_EVERY_MS
+  const untilNextMs = intoWaveMs < WAVE_MS ? 0 : WAVE_EVERY_MS - intoWaveMs
+  return untilNextMs + random.exponential(1100)
+}
+
+/** Mostly short, sometimes longer than the lease lasts. */
+function holdMs(random: Random, ttl: number): number {
+  const kind = random.next()
+  if (kind < 0.75) return random.exponential(60)
+  if (kind < 0.97) return random.exponential(700)
+  return random.between(0.5, 1.5) * ttl * 1000
+}
+
+function codeOf(reason: unknown): string {
+  return EtcdError.is(reason) ? reason.code : String(reason)
+}
+
+/** Under faults a call may fail with an error of ours, and with nothing else. */
+function expected(stage: Stage, error: unknown, where: string): void {
+  if (!EtcdError.is(error)) stage.unexpected(error, where)
+}
