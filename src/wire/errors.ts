@@ -42,6 +42,8 @@ export type ErrorCode =
   | 'LOCK_LOST'
   | 'LOCK_RELEASED'
   | 'NAME_CLASH'
+  | 'BARRIER_BROKEN'
+  | 'TOO_MANY_PARTICIPANTS'
 
 /**
  * Whether the request can have taken effect.

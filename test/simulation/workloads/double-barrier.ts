@@ -1,0 +1,115 @@
+import { DoubleBarrier } from '../../../recipes/double-barrier.ts'
+import { EtcdError } from '../../../src/index.ts'
+import { connected, pause, type Stage, type Workload } from '../stage.ts'
+import { expected, inSessions, ledger, patience, roundsOf, type Scene, wrong } from './barrier-cast.ts'
+
+const PARTIES = 3
+
+interface Stay {
+  readonly line: string
+  readonly startedAt: number
+  entered?: { readonly generation: number; readonly at: number }
+  leftAt?: number
+}
+
+const staysOf = ledger<Stay>()
+
+/** Participants that enter, give up, crash outside and inside, and leave. */
+export const doubleBarrierWorkload: Workload = {
+  name: 'double-barrier',
+  lines: () => [],
+  actor: (process, stage) => inSessions(process, stage, 2, participant),
+  afterwards: async (process, stage) => {
+    const etcd = await connected(process, stage)
+    if (etcd === undefined) throw new Error('a healed cluster could not be reached')
+    for (const [index, line] of linesOf(stage).entries()) {
+      const session = await etcd.session({ ttl: 5 })
+      // Whoever crashed is still counted until its lease has run out.
+      for (;;) {
+        const barrier = new DoubleBarrier(session, line, PARTIES, { onLoss: onLossOf(index) })
+        const giving = new AbortController()
+        const entering = Array.from({ length: PARTIES }, () => barrier.enter({ signal: giving.signal }))
+        const timer = process.setTimer(2000, () => giving.abort(new Error('others are inside still')))
+        const entries = await Promise.allSettled(entering)
+        timer.cancel()
+        await Promise.all(
+          entries.map(async entry => (entry.status === 'fulfilled' ? entry.value.leave() : undefined)),
+        )
+        if (entries.every(({ status }) => status === 'fulfilled')) break
+        await pause(process, 500)
+      }
+      await session.close()
+      check(stage, line)
+    }
+    await etcd.close()
+  },
+}
+
+async function participant({ process, stage, session, random }: Scene): Promise<void> {
+  const barriers = linesOf(stage).map(
+    (line, index) => [line, new DoubleBarrier(session, line, PARTIES, { onLoss: onLossOf(index) })] as const,
+  )
+  while (!stage.isOver && !session.signal.aborted) {
+    await pause(process, random.exponential(900))
+    if (stage.isOver || session.signal.aborted) return
+    const [line, barrier] = random.pick(barriers)
+    const stay: Stay = { line, startedAt: stage.world.nowMs }
+    staysOf(stage).push(stay)
+    const giving = patience({ process, stage }, random.chance(0.1) ? random.exponential(500) : 60_000)
+    try {
+      const entry = await barrier.enter({ signal: giving.signal })
+      stay.entered = { generation: entry.generation, at: stage.world.nowMs }
+      await pause(process, random.exponential(100))
+      await entry.leave({ signal: giving.signal })
+      stay.leftAt = stage.world.nowMs
+    } catch (error) {
+      expected(stage, error, 'enter or leave')
+      if (EtcdError.is(error, 'TOO_MANY_PARTICIPANTS')) await pause(process, random.exponential(500))
+    } finally {
+      giving.stop()
+    }
+  }
+}
+
+function check(stage: Stage, line: string): void {
+  const ends = roundsOf(stage.cluster.log, line)
+  const stays = staysOf(stage).filter(stay => stay.line === line)
+  const opened = new Map<number, number>()
+  const closed = new Map<number, number>()
+  for (const { generation, how, commit, together, left } of ends) {
+    if (how === 'open') {
+      opened.set(generation, commit.at)
+      if (together < PARTIES)
+        wrong(stage, `${line}: round ${generation} was opened, but only ${together} were there together`)
+    }
+    if (how !== 'passed') continue
+    closed.set(generation, commit.at)
+    if (!opened.has(generation)) wrong(stage, `${line}: round ${generation} was closed before it was open`)
+    if (left > 0) wrong(stage, `${line}: round ${generation} was closed with ${left} still inside`)
+  }
+  const entries = new Map<number, number>()
+  for (const { startedAt, entered, leftAt } of stays) {
+    if (entered === undefined) continue
+    const { generation, at } = entered
+    entries.set(generation, (entries.get(generation) ?? 0) + 1)
+    const openedAt = opened.get(generation)
+    if (openedAt === undefined || openedAt > at || startedAt > openedAt)
+      wrong(stage, `${line}: somebody entered round ${generation} at ${at}, which opened at ${openedAt}`)
+    const closedAt = closed.get(generation)
+    if (leftAt !== undefined && (closedAt === undefined || closedAt > leftAt))
+      wrong(
+        stage,
+        `${line}: somebody was let go from round ${generation} at ${leftAt}, which ended at ${closedAt}`,
+      )
+  }
+  for (const [generation, count] of entries)
+    if (count > PARTIES) wrong(stage, `${line}: ${count} entered in round ${generation}`)
+}
+
+function onLossOf(index: number): 'break' | 'wait' {
+  return index % 2 === 0 ? 'break' : 'wait'
+}
+
+function linesOf({ plan }: Stage): string[] {
+  return Array.from({ length: plan.lines }, (_, index) => `double/${index}`)
+}
