@@ -1,3 +1,25 @@
+export {
+  Barrier,
+  BarrierHold,
+  type BarrierHoldOptions,
+  type BarrierOpening,
+  type BarrierWaitOptions,
+} from '../recipes/barrier.ts'
+export {
+  type Arrival,
+  type AwaitOptions,
+  CyclicBarrier,
+  type CyclicBarrierOptions,
+  type CyclicBarrierStatus,
+} from '../recipes/cyclic-barrier.ts'
+export {
+  DoubleBarrier,
+  DoubleBarrierEntry,
+  type DoubleBarrierOptions,
+  type EnterOptions,
+  type LeaveOptions,
+} from '../recipes/double-barrier.ts'
+export { Latch, type LatchWaitOptions } from '../recipes/latch.ts'
 // Connecting
 
 export type { Contender } from '../recipes/contender.ts'

@@ -1,4 +1,6 @@
+import { Barrier } from '../../recipes/barrier.ts'
 import { ElectionView } from '../../recipes/election.ts'
+import { Latch } from '../../recipes/latch.ts'
 import { type LeadOptions, lead } from '../../recipes/lead.ts'
 import type { Term } from '../../recipes/lead-term.ts'
 import { MutexView } from '../../recipes/mutex.ts'
@@ -57,6 +59,16 @@ export class Etcd extends Client {
   /** The election service inside the server, for interoperation; otherwise use {@link Session.election}. */
   get serverElection(): ServerElection {
     return new ServerElection(this.engine, this.space)
+  }
+
+  /** Holds many back until somebody opens it. See {@link Barrier}. */
+  barrier(name: Bytes): Barrier {
+    return new Barrier(this.engine, this.space, name)
+  }
+
+  /** Opens when so many have counted it down. See {@link Latch}. */
+  latch(name: Bytes): Latch {
+    return new Latch(this.engine, this.space, name)
   }
 
   /** A view in which every key begins with `prefix`, unseen. Closing it closes what was opened through it. */

@@ -1,3 +1,5 @@
+import { CyclicBarrier, type CyclicBarrierOptions } from '../../recipes/cyclic-barrier.ts'
+import { DoubleBarrier, type DoubleBarrierOptions } from '../../recipes/double-barrier.ts'
 import { Election } from '../../recipes/election.ts'
 import { type JointHold, type LockName, lockAll, tryLockAll } from '../../recipes/lock-all.ts'
 import type { LockOptions, MutexOptions } from '../../recipes/lock-options.ts'
@@ -37,5 +39,15 @@ export class Session extends SessionCore {
   /** All of them if nobody is to be waited for, else undefined. See {@link tryLockAll}. */
   tryLockAll(names: readonly LockName[], options?: LockOptions): Promise<JointHold | undefined> {
     return tryLockAll(this, names, options)
+  }
+
+  /** All enter together and leave together. See {@link DoubleBarrier}. */
+  doubleBarrier(name: Bytes, count: number, options?: DoubleBarrierOptions): DoubleBarrier {
+    return new DoubleBarrier(this, name, count, options)
+  }
+
+  /** All wait for all, round after round. See {@link CyclicBarrier}. */
+  cyclicBarrier(name: Bytes, parties: number, options?: CyclicBarrierOptions): CyclicBarrier {
+    return new CyclicBarrier(this, name, parties, options)
   }
 }

@@ -1,13 +1,21 @@
 import type { Workload } from '../stage.ts'
+import { barrierWorkload } from './barrier.ts'
 import { carelessWorkload } from './careless.ts'
+import { cyclicBarrierWorkload } from './cyclic-barrier.ts'
+import { doubleBarrierWorkload } from './double-barrier.ts'
 import { kvWorkload } from './kv.ts'
+import { latchWorkload } from './latch.ts'
 import { lockAllWorkload } from './lock-all.ts'
 import { mutexWorkload } from './mutex.ts'
 import { rwMutexWorkload } from './rw-mutex.ts'
 
 /** What is simulated, by the name of the recipe. */
 export const workloads: Readonly<Record<string, Workload>> = {
+  barrier: barrierWorkload,
+  'cyclic-barrier': cyclicBarrierWorkload,
+  'double-barrier': doubleBarrierWorkload,
   kv: kvWorkload,
+  latch: latchWorkload,
   'lock-all': lockAllWorkload,
   mutex: mutexWorkload,
   'rw-mutex': rwMutexWorkload,
