@@ -66,6 +66,39 @@ test('acquire and release take one round trip, also the very first, and a permit
   t.is(net.sent.length, before + 1)
 })
 
+test('who stands behind others pays one round trip to stand in line, two at its head, and one for the permit', async t => {
+  const front = await sessionPlayer(t, server())
+  const { net, session } = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const [one, two] = [
+    await front.session.semaphore(name, { permits: 2 }).acquire(),
+    await front.session.semaphore(name, { permits: 2 }).acquire(),
+  ]
+  const leaving = new AbortController()
+  const head = t.throwsAsync(
+    front.session.semaphore(name, { permits: 2 }).acquire({ signal: leaving.signal }),
+    { message: 'leaves' },
+  )
+  await waiters(front.etcd, name, 1)
+  const before = net.sent.length
+  const waiting = session.semaphore(name, { permits: 2 }).acquire()
+  await waiters(front.etcd, name, 2)
+  await net.watching(watchOfLine(name))
+  await quiet(net)
+  // The watch may come later than the line was read; then it is read again.
+  const standing = net.sent.length - before
+  t.true(standing <= 2)
+  leaving.abort(new Error('leaves'))
+  await head
+  await net.watching(watchOfSlots(name))
+  await quiet(net)
+  t.is(net.sent.length - before - standing, 2)
+  await one.release()
+  await waiting
+  t.is(net.sent.length - before - standing, 3)
+  await two.release()
+})
+
 test('permits are given in the order in which they were asked for', async t => {
   t.timeout(60_000)
   const name = nameOf(t)

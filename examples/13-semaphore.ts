@@ -5,7 +5,7 @@ import { startEtcd } from 'quorate/embedded'
 await using server = await startEtcd()
 await using etcd = await connect(process.env.ETCD_ENDPOINTS?.split(',') ?? server.endpoints)
 await using session = await etcd.session({ ttl: 10 })
-const seats = session.semaphore('/examples/12/seats', { permits: 3 })
+const seats = session.semaphore('/examples/13/seats', { permits: 3 })
 
 const [ada, ben] = [await seats.acquire(), await seats.acquire()]
 console.log('seats', ada.slot, 'and', ben.slot, 'are taken, free:', await seats.available())
@@ -22,7 +22,7 @@ await seats.resize(4)
 await seats.run(permit => console.log('one more has seat', permit.slot))
 await together.release()
 await ben.release()
-console.log('free:', await etcd.semaphore('/examples/12/seats').available())
+console.log('free:', await etcd.semaphore('/examples/13/seats').available())
 
 // Output:
 // seats 0 and 1 are taken, free: 1
