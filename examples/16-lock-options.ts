@@ -9,7 +9,7 @@ await using session = await etcd.session({
   owner: 'importer',
   describe: ({ owner, sinceMs }) => ({ owner, sinceMs, purpose: 'the nightly import' }),
 })
-const name = '/examples/14/import'
+const name = '/examples/16/import'
 
 const polite = session.mutex(name, {
   onRevocation: async ({ reason }, hold) => {
@@ -39,4 +39,4 @@ console.log(String(await etcd.mutex(name).explain()))
 // held too long: true
 // importer holds it for the nightly import
 // taken back: true
-// mutex /examples/14/import: free, 0 waiting
+// mutex /examples/16/import: free, 0 waiting
