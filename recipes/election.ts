@@ -96,7 +96,9 @@ export class ElectionView {
    * on with who leads then. Never tells the same twice in a row. Leaving the loop ends it; nothing is sent before
    * the loop begins. Rejects when it can never be known: no permission, or the client was closed.
    */
-  observe(options: ObserveOptions = {}): AsyncIterableIterator<LeaderInfo | undefined, undefined> {
+  observe(
+    options: ObserveOptions = {},
+  ): AsyncIterableIterator<LeaderInfo | undefined, undefined> & AsyncDisposable {
     const { signal } = checkOptions(options, ['signal'], 'observe')
     checkSignal(signal, 'observe')
     return new Observation(this.#engine, this.prefix, head => new LeaderInfo(head), signal)

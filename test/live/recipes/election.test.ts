@@ -6,6 +6,7 @@ import { uniquePrefix, useEtcd } from '../../support/live.ts'
 import {
   creates,
   deletes,
+  isDeletionOf,
   keyIn,
   keysOf,
   line,
@@ -13,6 +14,7 @@ import {
   quiet,
   sessionPlayer,
   stateOf,
+  testRuntime,
   turns,
 } from '../../traits/arena.ts'
 
@@ -445,6 +447,32 @@ test('an observer misses nothing while its connection is broken', async t => {
   await again.resign()
   await seen.return!()
   await etcd.delete('nothing')
+})
+
+test('an observer that was not told of a change finds it when it looks again', async t => {
+  const runtime = testRuntime()
+  const { etcd, session } = await sessionPlayer(t, server())
+  const other = await sessionPlayer(t, server())
+  const observer = await player(t, server(), { runtime })
+  const name = nameOf(t)
+  const first = await session.election(name).campaign('first')
+  const seen = observer.etcd.election(name).observe()
+  t.is(wordsOf(await seen.next()), 'first')
+  await observer.net.watching(({ key }) => Buffer.from(key).toString() === `${name}/`)
+  const second = other.session.election(name).campaign('second')
+  await line(etcd, name, 2)
+  const lost = observer.net.dropEvents(isDeletionOf(keyIn(session, name)))
+  await first.resign()
+  await second
+  await lost.caught()
+  const next = seen.next()
+  await turns()
+  t.is(await stateOf(next), 'pending')
+  t.is(runtime.fire(30_000), 1)
+  await quiet(observer.net)
+  t.is(runtime.fire(5000), 1)
+  t.is(wordsOf(await next), 'second')
+  await seen.return!()
 })
 
 test('a slow observer holds nothing up and sees everything in order', async t => {

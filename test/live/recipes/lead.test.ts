@@ -12,7 +12,7 @@ import { text } from '../../../src/wire/bytes.ts'
 import type { TxnRequest } from '../../../src/wire/gen/rpc.g.ts'
 import { methods } from '../../../src/wire/methods.ts'
 import { uniquePrefix, useEtcd } from '../../support/live.ts'
-import { aborted, keysOf, player, quiet, stateOf, turns } from '../../traits/arena.ts'
+import { aborted, keysOf, player, quiet, stateOf, testRuntime, turns } from '../../traits/arena.ts'
 
 const server = useEtcd(test)
 
@@ -231,6 +231,50 @@ test('a lost session is replaced, and it leads again', async t => {
   t.true(second.fencingToken > first.fencingToken)
   t.true(ada.states.some(state => state.kind === 'resting' && EtcdError.is(state.error)))
   await ada.stop()
+})
+
+test('after its process stood still for longer than the lease a leader knows at once that it does not lead', async t => {
+  const runtime = testRuntime()
+  const { etcd } = await player(t, server(), { runtime })
+  const other = await player(t, server())
+  const name = nameOf(t)
+  const ada = leader(t, etcd, name, { ttl: 5 })
+  const first = await ada.term(1)
+  const ben = leader(t, other.etcd, name)
+  await candidates(other.etcd, name, 1)
+  runtime.stall(5000)
+  // Before any timer has run.
+  t.false(first.held)
+  t.true(EtcdError.is(first.signal.reason, 'SESSION_LOST'))
+  t.true((await ben.term(1)).fencingToken > first.fencingToken)
+  await Promise.all([ada.stop(), ben.stop()])
+})
+
+test('whoever is made the leader while its session is over does not begin a term', async t => {
+  const runtime = testRuntime()
+  const { etcd, net } = await player(t, server(), { runtime })
+  const other = await player(t, server())
+  const name = nameOf(t)
+  const ada = leader(t, other.etcd, name)
+  await ada.term(1)
+  const ben = leader(t, etcd, name, { ttl: 5 })
+  await candidates(other.etcd, name, 1)
+  await net.watching(({ key }) => text(key) === `${name}/`)
+  await quiet(net)
+  const kept = net.stopWatches(({ key }) => text(key) === `${name}/`)
+  await ada.stop()
+  await kept.caught()
+  runtime.stall(5000)
+  kept.release()
+  await turns()
+  t.deepEqual(
+    ben.terms.map(({ held }) => held).filter(held => !held),
+    [],
+  )
+  const term = await ben.term(1)
+  t.true(term.held)
+  t.is((await other.etcd.election(name).leader())!.createRevision, term.fencingToken)
+  await ben.stop()
 })
 
 test('it still leads until the function has put things in order, and no longer than the grace period', async t => {

@@ -113,7 +113,7 @@ async function reign(scene: Scene, term: Term, acquisition: OpenAcquisition): Pr
   try {
     const slices = random.integer(1, 4)
     for (let slice = 0; slice < slices && term.held; slice++) {
-      await pause(process, random.exponential(400))
+      await pause(process, random.exponential(150))
       look()
       if (random.chance(0.3))
         await term
