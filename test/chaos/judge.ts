@@ -5,6 +5,7 @@ import { checkHistory } from '../checkers/check.ts'
 import type { History, Violation } from '../checkers/history.ts'
 import { writeNdjson } from '../checkers/ndjson.ts'
 import { renderTimeline } from '../checkers/timeline.ts'
+import { ruleOfLine } from './work/lines.ts'
 
 /** What may be blamed on a machine where servers, networks and processes stop for seconds. */
 export const underFaults: Assumptions = {
@@ -22,7 +23,7 @@ export const underFaults: Assumptions = {
  */
 export function judge(history: History): Violation[] {
   const recorderLagMs = underFaults.recorderLagMs + longestSilence(history.log)
-  return checkHistory(history, { ...underFaults, recorderLagMs })
+  return checkHistory(history, { ...underFaults, recorderLagMs, ruleOf: ruleOfLine })
 }
 
 function longestSilence(log: History['log']): number {

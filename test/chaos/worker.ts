@@ -9,6 +9,7 @@ import { Chance } from './chance.ts'
 import { sharedNowMs } from './clock.ts'
 import { Journal } from './journal.ts'
 import type { Footprint, FromWorker, Round, ToWorker, WorkerConfig } from './messages.ts'
+import { someLine } from './work/lines.ts'
 import { lockForAWhile } from './work/locking.ts'
 import { readSomething, writeSomething } from './work/reading-and-writing.ts'
 import { StallWatch } from './work/stall-watch.ts'
@@ -67,13 +68,12 @@ class Shift {
     this.#journal = new Journal(path.join(round.folder, `${config.name}.ndjson`), config.name)
     this.#stalls = new StallWatch(this.#journal)
     this.#onlooker = new Onlooker(etcd, this.#journal, round)
-    const lines = [`${round.prefix}lock/a`, `${round.prefix}lock/b`]
     const journal = this.#journal
     this.#tasks = [
       ...[1, 2].map(() =>
         this.#repeat(20, 150, async own => {
           const opened = await this.#session()
-          await lockForAWhile({ session: opened, line: own.of(lines), chance: own, journal })
+          await lockForAWhile({ session: opened, use: someLine(round.prefix, own), chance: own, journal })
         }),
       ),
       this.#repeat(30, 120, own => writeSomething(etcd, round, own, journal)),

@@ -46,6 +46,15 @@ export const changingModes: LineRule = {
   waitsFor: () => false,
 }
 
+/** Seats, of which everybody who has one owns it; whoever waits for one stands elsewhere. */
+export function seatsFor(seats: number): LineRule {
+  return {
+    owners: places => places.slice(),
+    together: believers => believers.length <= seats,
+    waitsFor: () => false,
+  }
+}
+
 function isReader({ value }: Place): boolean {
   try {
     return (JSON.parse(value) as { readonly mode?: unknown }).mode === 'read'

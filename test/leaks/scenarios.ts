@@ -59,6 +59,115 @@ export const scenarios: readonly Scenario[] = [
     },
   },
   {
+    name: 'read, write, change the mode, and hand over',
+    async open({ connect, signal }) {
+      const etcd = await connect()
+      const first = await etcd.session()
+      const second = await etcd.session()
+      return {
+        async cycle() {
+          // One name: the watch of each that was contended stays for some seconds.
+          const name = 'shared'
+          const [one, other] = await Promise.all([
+            first.rwMutex(name).readLock({ signal }),
+            second.rwMutex(name).readLock({ signal }),
+          ])
+          const writing = second.rwMutex(name).writeLock({ signal })
+          await other.unlock({ signal })
+          await one.tryUpgrade({ signal })
+          await one.unlock({ signal })
+          const writer = await writing
+          await writer.downgrade({ signal })
+          await writer.unlock({ signal })
+        },
+        close: () => etcd.close(),
+      }
+    },
+  },
+  {
+    name: 'lock several, wait and hand over',
+    async open({ connect, signal }) {
+      const etcd = await connect()
+      const first = await etcd.session()
+      const second = await etcd.session()
+      return {
+        async cycle() {
+          const held = await first.lockAll(['sets/a', 'sets/b'], { signal })
+          const waiting = second.lockAll(['sets/b', 'sets/c'], { signal })
+          await held.unlock({ signal })
+          await (await waiting).unlock({ signal })
+        },
+        close: () => etcd.close(),
+      }
+    },
+  },
+  {
+    name: 'acquire permits, wait and release',
+    async open({ connect, signal }) {
+      const etcd = await connect()
+      const first = await etcd.session()
+      const second = await etcd.session()
+      return {
+        async cycle() {
+          const both = await first.semaphore('seats', { permits: 2 }).acquire({ count: 2, signal })
+          const waiting = second.semaphore('seats', { permits: 2 }).acquire({ signal })
+          await both.release({ signal })
+          await (await waiting).release({ signal })
+        },
+        async close() {
+          // The limit stays, as it is to.
+          await etcd.delete(prefix('seats/'))
+          await etcd.close()
+        },
+      }
+    },
+  },
+  {
+    name: 'campaign, proclaim, observe and resign',
+    async open({ connect, signal }) {
+      const etcd = await connect()
+      const first = await etcd.session()
+      const second = await etcd.session()
+      return {
+        async cycle() {
+          const leading = await first.election('office').campaign('one', { signal })
+          const waiting = second.election('office').campaign('two', { signal })
+          for await (const leader of etcd.election('office').observe({ signal })) if (leader) break
+          await leading.proclaim('more', { signal })
+          await leading.resign({ signal })
+          await (await waiting).resign({ signal })
+        },
+        close: () => etcd.close(),
+      }
+    },
+  },
+  {
+    name: 'meet at barriers and a latch',
+    async open({ connect, signal }) {
+      const etcd = await connect()
+      const first = await etcd.session()
+      const second = await etcd.session()
+      return {
+        async cycle() {
+          const hold = await etcd.barrier('gate').hold({ signal })
+          const waiting = etcd.barrier('gate').wait({ signal })
+          await hold.release({ signal })
+          await waiting
+          const both = [first, second].map(session => session.cyclicBarrier('rounds', 2).await({ signal }))
+          await Promise.all(both)
+          await etcd.latch('latch').trySetCount(1, { signal })
+          await etcd.latch('latch').countDown(undefined, { signal })
+          await etcd.latch('latch').wait({ signal })
+        },
+        async close() {
+          // What says how far they are stays, as it is to.
+          for (const name of ['gate', 'rounds', 'latch']) await etcd.delete(prefix(name))
+          await etcd.close()
+        },
+      }
+    },
+  },
+  {
     name: 'give up waiting for a lock',
     async open({ connect, signal }) {
       const etcd = await connect()

@@ -74,7 +74,7 @@ async function intervene(
   act: (etcd: Etcd, place: KeyValue) => Promise<unknown>,
 ): Promise<void> {
   const etcd = stage.cluster.control
-  const { kvs, revision } = await etcd.range(prefix(`${stage.round.prefix}lock/`), { timeoutMs: 3000 })
+  const { kvs, revision } = await etcd.range(prefix(stage.round.prefix), { timeoutMs: 3000 })
   const places = kvs.filter(kv => kv.lease !== 0n)
   if (places.length === 0) throw new Error('nobody is there to be struck')
   const place = stage.chance.of(places)

@@ -1,13 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { EtcdError, type Hold, op, type Session } from '../../../src/index.ts'
+import { EtcdError, type Handle, op, type Session } from '../../../src/index.ts'
 import type { Chance } from '../chance.ts'
 import { sharedNowMs } from '../clock.ts'
 import type { Journal } from '../journal.ts'
+import type { LineUse, Taken } from './lines.ts'
 import { codeOf, outcomeOf } from './what-went-wrong.ts'
 
 export interface Locking {
   readonly session: Session
-  readonly line: string
+  readonly use: LineUse
   readonly chance: Chance
   readonly journal: Journal
 }
@@ -17,37 +18,38 @@ const PATIENCE_MS = 30_000
 
 /** Waits for the lock, believes in it for a while, writes under it, and lets go. */
 export async function lockForAWhile(locking: Locking): Promise<void> {
-  const { session, line, chance, journal } = locking
+  const { session, use, chance, journal } = locking
   // Some give up early: an abandoned wait must leave nothing in the line.
   const patienceMs = chance.happens(0.2) ? chance.between(0, 300) : PATIENCE_MS
-  const id = journal.begin('acquisitions', { line: `${line}/`, invokedAt: sharedNowMs() })
-  let hold: Hold
+  const id = journal.begin('acquisitions', { line: use.line, invokedAt: sharedNowMs() })
+  let taken: Taken
   try {
-    hold = await session.mutex(line).lock({ signal: AbortSignal.timeout(patienceMs) })
+    taken = await use.take(session, AbortSignal.timeout(patienceMs))
   } catch (error) {
     // Whether a place stood in the line for a while, nobody said.
     journal.more('acquisitions', id, { settledAt: sharedNowMs(), outcome: 'unknown', error: codeOf(error) })
     return
   }
-  const belief = new Belief(hold, id, journal)
+  const { handle } = taken
+  const belief = new Belief(handle, id, journal)
   journal.more('acquisitions', id, {
     settledAt: sharedNowMs(),
     outcome: 'ok',
-    key: Buffer.from(hold.key).toString('latin1'),
-    token: hold.fencingToken,
+    key: Buffer.from(handle.key).toString('latin1'),
+    token: handle.fencingToken,
   })
-  await workUnder(hold, belief, id, locking)
-  await letGo(hold, belief, id, locking)
+  await workUnder(handle, belief, id, locking)
+  await letGo(taken, belief, id, locking)
 }
 
 /** When this process stopped believing that it holds, written down once. */
 class Belief {
-  readonly #hold: Hold
+  readonly #hold: Handle
   readonly #acquisition: string
   readonly #journal: Journal
   #isOver = false
 
-  constructor(hold: Hold, acquisition: string, journal: Journal) {
+  constructor(hold: Handle, acquisition: string, journal: Journal) {
     this.#hold = hold
     this.#acquisition = acquisition
     this.#journal = journal
@@ -72,13 +74,13 @@ class Belief {
 }
 
 async function workUnder(
-  hold: Hold,
+  hold: Handle,
   belief: Belief,
   acquisition: string,
-  { line, chance, journal }: Locking,
+  { use, chance, journal }: Locking,
 ): Promise<void> {
   for (let writes = chance.between(0, 2); writes > 0 && belief.holds; writes--) {
-    const key = `${line}-guarded`
+    const key = `${use.line.slice(0, -1)}-guarded`
     const value = journal.value()
     const id = journal.begin('guardedWrites', { acquisition, key, value, invokedAt: sharedNowMs() })
     try {
@@ -95,7 +97,7 @@ async function workUnder(
 }
 
 async function letGo(
-  hold: Hold,
+  { leave }: Taken,
   belief: Belief,
   acquisition: string,
   { session, journal }: Locking,
@@ -104,7 +106,7 @@ async function letGo(
   belief.end()
   const id = journal.begin('releases', { acquisition, wasHeld, invokedAt: sharedNowMs() })
   try {
-    await hold.unlock({ signal: AbortSignal.timeout(PATIENCE_MS) })
+    await leave(AbortSignal.timeout(PATIENCE_MS))
     // With its session a release ends, too, and the place goes when the cluster ends the lease.
     const outcome = session.state === 'lost' ? 'unknown' : 'ok'
     journal.more('releases', id, { settledAt: sharedNowMs(), outcome })
