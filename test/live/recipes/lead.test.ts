@@ -199,7 +199,7 @@ test('the next term does not begin before the function of the last has settled',
   const slow = new Promise<void>(resolve => {
     finish = resolve
   })
-  const ada = leader(t, etcd, name, {}, async term => {
+  const ada = leader(t, etcd, name, { backoff: { initialMs: 0, maxMs: 0 } }, async term => {
     if (ada.terms.length === 1) {
       await aborted(term.signal)
       await slow
@@ -209,7 +209,7 @@ test('the next term does not begin before the function of the last has settled',
   await etcd.delete(first.key)
   await aborted(first.signal)
   t.false(first.held)
-  await turns(50)
+  for (let n = 0; n < 50; n++) await etcd.get('nothing')
   t.is(await stateOf(ada.term(2)), 'pending')
   t.is(await etcd.election(name).leader(), undefined, 'it does not even stand for it')
   finish()
@@ -285,8 +285,9 @@ test('it still leads until the function has put things in order, and no longer t
   const slow = new Promise<void>(resolve => {
     finish = resolve
   })
-  const ada = leader(t, etcd, name, { gracePeriodMs: 300 }, async term => {
+  const ada = leader(t, etcd, name, { gracePeriodMs: 1500 }, async term => {
     await aborted(term.signal)
+    for (let n = 0; n < 10; n++) await etcd.get('nothing')
     during.push(term.held)
     await term.txn({ then: [] })
     await slow
@@ -551,6 +552,57 @@ test('an answer to the first request that was lost makes it neither lead twice n
   await ada.stop()
   t.deepEqual(await keysOf(etcd, name), [])
   t.deepEqual(await keysOf(etcd, `${name}.candidates`), [])
+})
+
+test("a first attempt that is applied while it rests stands in nobody's way", async t => {
+  t.timeout(30_000)
+  const { etcd, net } = await player(t, server())
+  const name = nameOf(t)
+  const stopped = net.stopRequests(methods.txn, writes(`${name}/`))
+  const ada = leader(t, etcd, name, { backoff: { initialMs: 1e9, maxMs: 1e9 } }, async () => {})
+  const late = await stopped.caught()
+  stopped.off()
+  late.lose()
+  await ada.term(1)
+  while (ada.states.at(-1)?.kind !== 'resting') await turns()
+  await net.watching(({ key, rangeEnd }) => text(key).startsWith(`${name}/`) && rangeEnd.length === 0)
+  t.true((await late.apply()).succeeded)
+  const ben = leader(t, etcd, name)
+  await ben.term(1)
+  t.is(ada.states.at(-1)?.kind, 'resting')
+  await Promise.all([ada.stop(), ben.stop()])
+})
+
+test('a candidate that has not heard of the new leader does not lead beside it', async t => {
+  const { etcd } = await player(t, server())
+  const deaf = await player(t, server())
+  const name = nameOf(t)
+  const ada = leader(t, etcd, name)
+  const first = await ada.term(1)
+  const ben = leader(t, etcd, name)
+  await candidates(etcd, name, 1)
+  const eve = leader(t, deaf.etcd, name)
+  await candidates(etcd, name, 2)
+  await deaf.net.watching(({ key }) => text(key) === `${name}/`)
+  await deaf.net.watching(({ key }) => text(key) === `${name}.candidates/`)
+  await quiet(deaf.net)
+  // It hears that the leader has gone, and of nothing else.
+  const kept = deaf.net.stopWatches(
+    ({ key }, { events }) => text(key).startsWith(name) && events.some(({ kv }) => kv?.lease !== 0n),
+  )
+  const claiming = deaf.net.stopRequests(methods.txn, writes(`${name}/`))
+  await etcd.delete(first.key)
+  await ben.term(1)
+  const claim = await claiming.caught()
+  claiming.off()
+  await claim.deliver()
+  await quiet(deaf.net)
+  t.is((await etcd.election(name).contenders()).length, 1)
+  t.is(eve.terms.length, 0)
+  kept.release()
+  await Promise.all([ada.stop(), ben.stop()])
+  await eve.term(1)
+  await eve.stop()
 })
 
 test('a first attempt that is applied after the term is over makes nobody lead', async t => {
