@@ -1,12 +1,14 @@
 /**
  * Measures this library beside etcd's Go client, on the same server and in the same run.
  *
- *     npm run bench -- [election] [hand-off] [lock] [--series 3.4|3.5]... [--rounds N] [--seconds S] [--json] [--record]
+ *     npm run bench -- [hand-off] [election] [lock] [rw-lock] [alone] [--series 3.4|3.5]... [--rounds N] [--seconds S] [--json] [--record]
  */
 import { startEtcd } from '../test/support/etcd-server.ts'
+import { alone } from './scenarios/alone.ts'
 import { election } from './scenarios/election.ts'
 import { handOff } from './scenarios/hand-off.ts'
 import { lock } from './scenarios/lock.ts'
+import { rwLock } from './scenarios/rw-lock.ts'
 import { type Plan, planFrom, usage } from './support/arguments.ts'
 import { thisMachine } from './support/machine.ts'
 import { record } from './support/record.ts'
@@ -15,7 +17,7 @@ import { alternate } from './support/rounds.ts'
 import type { Scenario } from './support/scenario.ts'
 import { startSides } from './support/side-process.ts'
 
-const all = [handOff, election, lock]
+const all = [handOff, election, lock, rwLock, alone]
 
 try {
   const plan = planFrom(process.argv.slice(2), all)

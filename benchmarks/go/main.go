@@ -29,6 +29,7 @@ import (
 
 	"go.etcd.io/etcd/clientv3"
 	"go.etcd.io/etcd/clientv3/concurrency"
+	recipe "go.etcd.io/etcd/contrib/recipes"
 	"go.uber.org/zap"
 )
 
@@ -126,9 +127,9 @@ func (b *bench) serve() {
 
 func (b *bench) run(j job) (interface{}, error) {
 	switch j.Command {
-	case "hand-off", "election":
+	case "hand-off", "election", "write-lock":
 		return b.handOff(j)
-	case "lock":
+	case "lock", "read-lock":
 		return b.lock(j)
 	default:
 		return nil, fmt.Errorf("no such command: %q", j.Command)
@@ -200,6 +201,10 @@ func turns(j job, session *concurrency.Session) (take, leave func() error) {
 		election := concurrency.NewElection(session, j.Name)
 		return func() error { return election.Campaign(ctx, "candidate") }, func() error { return election.Resign(ctx) }
 	}
+	if j.Command == "write-lock" {
+		mutex := recipe.NewRWMutex(session, j.Name)
+		return mutex.Lock, mutex.Unlock
+	}
 	mutex := concurrency.NewMutex(session, j.Name)
 	return func() error { return mutex.Lock(ctx) }, func() error { return mutex.Unlock(ctx) }
 }
@@ -218,13 +223,13 @@ func (b *bench) lock(j job) (interface{}, error) {
 
 	window := startWindow(j)
 	samples, err := eachOf(j.InFlight, func(worker int, sample func(time.Duration)) error {
-		mutex := concurrency.NewMutex(session, j.Name+"-"+strconv.Itoa(worker))
+		take, leave := freeLock(j, session, j.Name+"-"+strconv.Itoa(worker))
 		for {
 			began := time.Since(window.origin)
-			if err := mutex.Lock(context.Background()); err != nil {
+			if err := take(); err != nil {
 				return err
 			}
-			if err := mutex.Unlock(context.Background()); err != nil {
+			if err := leave(); err != nil {
 				return err
 			}
 			ended := time.Since(window.origin)
@@ -240,6 +245,17 @@ func (b *bench) lock(j job) (interface{}, error) {
 		return nil, err
 	}
 	return lockResult{len(samples), j.Seconds, percentile(samples, 50), percentile(samples, 99)}, nil
+}
+
+// freeLock is how a lock nobody contends for is taken and left: to write, or to read.
+func freeLock(j job, session *concurrency.Session, name string) (take, leave func() error) {
+	if j.Command == "read-lock" {
+		mutex := recipe.NewRWMutex(session, name)
+		return mutex.RLock, mutex.RUnlock
+	}
+	ctx := context.Background()
+	mutex := concurrency.NewMutex(session, name)
+	return func() error { return mutex.Lock(ctx) }, func() error { return mutex.Unlock(ctx) }
 }
 
 func (b *bench) clientFor(j job) (*clientv3.Client, error) {

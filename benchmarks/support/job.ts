@@ -12,16 +12,16 @@ export interface Conditions {
   readonly warmUp: number
 }
 
-/** Every session locks and unlocks one name in a loop, or is elected and resigns, holding it for no time. */
+/** Every session takes one name in a loop, as a lock or whatever it is, and leaves it, holding it for no time. */
 export interface HandOffWork {
-  readonly cmd: 'hand-off' | 'election'
+  readonly cmd: 'hand-off' | 'election' | 'write-lock' | 'semaphore' | 'lock-all'
   readonly sessions: number
   readonly clients: 'one' | 'each'
 }
 
-/** So many workers lock and unlock, each a name of its own, with one session. */
+/** So many workers lock and unlock, to write or to read, each a name of its own, with one session. */
 export interface LockWork {
-  readonly cmd: 'lock'
+  readonly cmd: 'lock' | 'read-lock'
   readonly inFlight: number
 }
 

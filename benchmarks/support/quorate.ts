@@ -11,7 +11,7 @@ export class QuorateWorker implements Worker {
   readonly #shared = new Map<string, Promise<Etcd>>()
 
   run(job: Job): Promise<Result> {
-    return job.cmd === 'lock' ? this.#lock(job) : this.#handOff(job)
+    return 'inFlight' in job ? this.#lock(job) : this.#handOff(job)
   }
 
   close(): void {
@@ -60,10 +60,12 @@ export class QuorateWorker implements Worker {
     await using session = await etcd.session({ ttl: TTL_SECONDS })
     const window = new Window(job)
     const work = async (worker: number) => {
-      const mutex = session.mutex(`${job.name}-${worker}`)
+      const name = `${job.name}-${worker}`
+      const mutex = session.mutex(name)
+      const shared = session.rwMutex(name)
       for (;;) {
         const beganAtMs = performance.now()
-        const hold = await mutex.lock()
+        const hold = await (job.cmd === 'lock' ? mutex.lock() : shared.readLock())
         await hold.unlock()
         const endedAtMs = performance.now()
         window.sample(endedAtMs - beganAtMs, endedAtMs)
@@ -86,16 +88,41 @@ export class QuorateWorker implements Worker {
 
 /** Waits for its turn; resolves with how to give it up. */
 function taker(session: Session, { cmd, name }: HandOffJob): () => Promise<() => Promise<void>> {
-  if (cmd === 'hand-off') {
-    const mutex = session.mutex(name)
-    return async () => {
-      const hold = await mutex.lock()
-      return () => hold.unlock()
+  switch (cmd) {
+    case 'hand-off': {
+      const mutex = session.mutex(name)
+      return async () => {
+        const hold = await mutex.lock()
+        return () => hold.unlock()
+      }
     }
-  }
-  const election = session.election(name)
-  return async () => {
-    const leadership = await election.campaign('candidate')
-    return () => leadership.resign()
+    case 'election': {
+      const election = session.election(name)
+      return async () => {
+        const leadership = await election.campaign('candidate')
+        return () => leadership.resign()
+      }
+    }
+    case 'write-lock': {
+      const mutex = session.rwMutex(name)
+      return async () => {
+        const hold = await mutex.writeLock()
+        return () => hold.unlock()
+      }
+    }
+    case 'semaphore': {
+      const semaphore = session.semaphore(name, { permits: 1 })
+      return async () => {
+        const permit = await semaphore.acquire()
+        return () => permit.release()
+      }
+    }
+    case 'lock-all': {
+      const names = [1, 2, 3, 4].map(part => `${name}-${part}`)
+      return async () => {
+        const hold = await session.lockAll(names)
+        return () => hold.unlock()
+      }
+    }
   }
 }

@@ -50,7 +50,7 @@ export async function alternate(
 
 /** The lock of one job, met by no other of the same server. */
 function nameOf(work: Work, side: Side, round: number): string {
-  const setting = work.cmd === 'lock' ? work.inFlight : `${work.clients}-${work.sessions}`
+  const setting = 'inFlight' in work ? work.inFlight : `${work.clients}-${work.sessions}`
   return `${work.cmd}-${setting}-${side}-${round}`
 }
 
