@@ -8,6 +8,8 @@ import { oneAtATime } from './rule.ts'
 
 /** How much longer than the one ranked before it a candidate waits before it claims what nobody has claimed. */
 export const STAGGER_MS = 500
+/** The news that we are no candidate any more may come before the news that we lead, since they are two watches. */
+const OTHER_NEWS_MS = 50
 
 export interface Campaigning {
   readonly session: SessionContext
@@ -114,19 +116,25 @@ class Campaign {
     candidate.own.granted(candidateRevision)
     const view = new CandidateView(engine, this.#keys, ttl * 1000)
     let vacantSinceMs: number | undefined
+    let unlistedSinceMs: number | undefined
     /** A claim was refused because of a leader created at this revision: until the view has it, it knows less. */
     let atLeast = 0n
     try {
       for (;;) {
-        await view.change(this.#signal, this.#patienceMs(view, vacantSinceMs))
+        const patienceMs =
+          unlistedSinceMs === undefined ? this.#patienceMs(view, vacantSinceMs) : OTHER_NEWS_MS
+        await view.change(this.#signal, patienceMs)
         if (!view.isKnown) continue
-        const own = view.leader(leader.own.key)
-        if (own !== undefined && leader.own.mayAdopt(own.createRevision)) return own.createRevision
+        const chosen = this.#ownLeader({ leader: view.leader(leader.own.key) })
+        if (chosen !== undefined) return chosen
         const isListed = view.candidates.some(
           ({ leaseId, createRevision }) =>
             leaseId === this.#session.leaseId && createRevision === candidateRevision,
         )
-        if (!isListed) {
+        if (isListed) unlistedSinceMs = undefined
+        else {
+          unlistedSinceMs ??= engine.runtime.now()
+          if (engine.runtime.now() - unlistedSinceMs < OTHER_NEWS_MS) continue
           const standing = await lookAtOwn(this.#session, this.#keys, this.#stands, { signal: this.#signal })
           const leads = this.#ownLeader(standing)
           if (leads !== undefined) return leads
@@ -163,7 +171,7 @@ class Campaign {
   }
 
   /** When our key of the leader was created, unless somebody was told that token before. */
-  #ownLeader({ leader }: Standing): bigint | undefined {
+  #ownLeader({ leader }: Pick<Standing, 'leader'>): bigint | undefined {
     const { own } = this.#stands.leader
     if (leader === undefined || !own.mayAdopt(leader.createRevision)) return undefined
     return leader.lease === this.#session.leaseId ? leader.createRevision : undefined

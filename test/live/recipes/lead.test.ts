@@ -108,6 +108,24 @@ test('a successor learns that it leads from the event alone', async t => {
   await ben.stop()
 })
 
+test('a successor that hears only that it is no candidate any more asks, and leads', async t => {
+  const { etcd } = await player(t, server())
+  const deaf = await player(t, server())
+  const name = nameOf(t)
+  const ada = leader(t, etcd, name)
+  await ada.term(1)
+  const ben = leader(t, deaf.etcd, name)
+  await candidates(etcd, name, 1)
+  await deaf.net.watching(({ key }) => text(key) === `${name}/`)
+  await quiet(deaf.net)
+  const kept = deaf.net.stopWatches(({ key }) => text(key) === `${name}/`)
+  await ada.stop()
+  const term = await ben.term(1)
+  t.is((await etcd.election(name).leader())!.createRevision, term.fencingToken)
+  kept.release()
+  await ben.stop()
+})
+
 test('a crashed leader is followed by the best candidate, when the cluster has ended its lease', async t => {
   const { etcd } = await player(t, server())
   const name = nameOf(t)
@@ -260,10 +278,11 @@ test('whoever is made the leader while its session is over does not begin a term
   const ben = leader(t, etcd, name, { ttl: 5 })
   await candidates(other.etcd, name, 1)
   await net.watching(({ key }) => text(key) === `${name}/`)
+  await net.watching(({ key }) => text(key) === `${name}.candidates/`)
   await quiet(net)
-  const kept = net.stopWatches(({ key }) => text(key) === `${name}/`)
+  const kept = net.stopWatches(({ key }) => text(key).startsWith(name))
   await ada.stop()
-  await kept.caught()
+  await kept.caught(2)
   runtime.stall(5000)
   kept.release()
   await turns()
@@ -278,18 +297,21 @@ test('whoever is made the leader while its session is over does not begin a term
 })
 
 test('it still leads until the function has put things in order, and no longer than the grace period', async t => {
-  const { etcd } = await player(t, server())
+  const runtime = testRuntime()
+  const { etcd } = await player(t, server(), { runtime })
+  const gracePeriodMs = 3_600_000
   const name = nameOf(t)
   const during: boolean[] = []
   let finish = () => {}
   const slow = new Promise<void>(resolve => {
     finish = resolve
   })
-  const ada = leader(t, etcd, name, { gracePeriodMs: 1500 }, async term => {
+  const ada = leader(t, etcd, name, { gracePeriodMs }, async term => {
     await aborted(term.signal)
     for (let n = 0; n < 10; n++) await etcd.get('nothing')
     during.push(term.held)
     await term.txn({ then: [] })
+    runtime.fire(gracePeriodMs)
     await slow
   })
   const term = await ada.term(1)
