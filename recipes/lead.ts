@@ -1,12 +1,10 @@
 import type { Client } from '../src/client/client.ts'
 import { checkInteger, checkOneOf, checkOptions, checkSignal } from '../src/support/options.ts'
 import { type Bytes, toBytes } from '../src/wire/bytes.ts'
-import type { HealthCheck } from './internal/lead-health.ts'
-import { LeadLoop, type LeadPlan, type LeadState } from './internal/lead-loop.ts'
+import { LeadLoop, type LeadPlan } from './internal/lead-loop.ts'
+import type { LeadState } from './lead-state.ts'
 import type { Term } from './lead-term.ts'
 import { checkName } from './lock-options.ts'
-
-export type { LeadState } from './internal/lead-loop.ts'
 
 export interface LeadOptions {
   /** Stops it: the term ends in order, and `lead` resolves. Without one it goes on until the client is closed. */
@@ -30,7 +28,7 @@ export interface LeadOptions {
   /** Bounds of the random pause after a term that ended by itself or went wrong. Default: 250 ms to 10 s. */
   readonly backoff?: { readonly initialMs?: number; readonly maxMs?: number } | undefined
   /** We stand and lead only while this says true. One that throws or does not answer in time says no. */
-  readonly healthy?: HealthCheck | undefined
+  readonly healthy?: (() => boolean | Promise<boolean>) | undefined
   /** How often it is asked, in milliseconds. Default: 5000. */
   readonly healthyEveryMs?: number | undefined
   /** When the function fails while we lead: campaign `again`, told by `onState`, or `reject` with its error. Default: again. */

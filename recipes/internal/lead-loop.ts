@@ -1,31 +1,18 @@
 import type { Client } from '../../src/client/client.ts'
 import { openSession, SessionCore } from '../../src/session/session-core.ts'
+import { onAbort } from '../../src/support/abort.ts'
 import { Backoff } from '../../src/support/backoff.ts'
 import { sleep, within } from '../../src/support/bounded.ts'
 import { Emitter } from '../../src/support/emitter.ts'
 import { LazyAbort } from '../../src/support/lazy-abort.ts'
 import { type ErrorCode, EtcdError } from '../../src/wire/errors.ts'
+import type { LeadState } from '../lead-state.ts'
 import { Term } from '../lead-term.ts'
 import { campaign, type Elected } from './candidate-campaign.ts'
 import { type LeadKeys, leadKeys } from './candidate-entry.ts'
 import { firstOf } from './election-signals.ts'
 import { Health, type HealthCheck } from './lead-health.ts'
 import { awaitBetter } from './lead-preemption.ts'
-
-/** How it stands with one who leads, or wants to. */
-export type LeadState =
-  /** Stands for election. */
-  | { readonly kind: 'campaigning' }
-  /** Its function runs. */
-  | { readonly kind: 'leading'; readonly term: Term }
-  /** The signal of the term has aborted, for this reason, and its function has not settled. */
-  | { readonly kind: 'draining'; readonly term: Term; readonly reason: unknown }
-  /** Waits before it stands again, and, if something went wrong, why. */
-  | { readonly kind: 'resting'; readonly ms: number; readonly error: unknown }
-  /** Its health check has not said yes: it does not stand for election. */
-  | { readonly kind: 'unhealthy' }
-  /** For good. */
-  | { readonly kind: 'stopped' }
 
 export interface LeadPlan {
   readonly name: Uint8Array
@@ -299,11 +286,7 @@ export class LeadLoop {
 }
 
 function untilAborted(signal: AbortSignal): Promise<'aborted'> {
-  return new Promise(resolve => {
-    const done = () => resolve('aborted')
-    if (signal.aborted) done()
-    else signal.addEventListener('abort', done, { once: true })
-  })
+  return new Promise(resolve => void onAbort(signal, () => resolve('aborted')))
 }
 
 function unhealthy({ name }: LeadPlan): EtcdError {

@@ -560,6 +560,21 @@ test('when the client is closed lead rejects, and leaves no key', async t => {
   t.is(await other.etcd.election(name).leader(), undefined)
 })
 
+test('a namespace has leaders of its own, and closing it ends them', async t => {
+  const { etcd } = await player(t, server())
+  const name = nameOf(t)
+  const inside = etcd.namespace(`${name}-inside/`)
+  const leading = t.throwsAsync(
+    inside.lead('/l', term => aborted(term.signal)),
+    { code: 'CLIENT_CLOSED' },
+  )
+  while ((await inside.election('/l').leader()) === undefined);
+  t.is((await keysOf(etcd, `${name}-inside//l`)).length, 1)
+  await inside.close()
+  await leading
+  t.deepEqual(await keysOf(etcd, `${name}-inside//l`), [])
+})
+
 test('an answer to the first request that was lost makes it neither lead twice nor leave anything', async t => {
   const { etcd, net } = await player(t, server())
   const name = nameOf(t)
