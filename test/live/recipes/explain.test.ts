@@ -1,11 +1,11 @@
 import test, { type ExecutionContext } from 'ava'
 import { uniquePrefix, useEtcd } from '../../support/live.ts'
-import { line, quiet, sessionPlayer } from '../../traits/arena.ts'
+import { line, sessionPlayer } from '../../traits/arena.ts'
 
 const server = useEtcd(test)
 
 test('of a mutex it is told who holds it, who waits, and for whom, in one round trip', async t => {
-  const { etcd, net, session } = await sessionPlayer(t, server(), { owner: 'worker-7' })
+  const { etcd, session } = await sessionPlayer(t, server(), { owner: 'worker-7' })
   const other = await sessionPlayer(t, server(), { owner: 'worker-8' })
   const third = await sessionPlayer(t, server(), { metadata: 'none' })
   const name = nameOf(t)
@@ -17,10 +17,11 @@ test('of a mutex it is told who holds it, who waits, and for whom, in one round 
   await line(etcd, name, 2)
   waiting.push(t.throwsAsync(session.mutex(name).lock({ signal }), { message: 'leaves' }))
   await line(etcd, name, 3)
-  await quiet(net)
-  const before = net.sent.length
+  const looker = await sessionPlayer(t, server())
+  const before = looker.net.sent.length
+  await looker.session.mutex(name).explain()
+  t.is(looker.net.sent.length, before + 1)
   const explanation = await session.mutex(name).explain()
-  t.is(net.sent.length, before + 1)
   t.is(explanation.kind, 'mutex')
   t.is(explanation.name, name)
   t.deepEqual(

@@ -15,11 +15,11 @@ test('options nobody uses cost nothing', async t => {
   const { net, session } = await sessionPlayer(t, server())
   for (const options of [undefined, {}, { maxHoldMs: MAX_HOLD_MS }]) {
     const mutex = session.mutex(nameOf(t), options)
-    const before = net.sent.length
+    const before = net.count(methods.txn)
     const hold = await mutex.lock()
     await hold.unlock()
     await quiet(net)
-    t.is(net.sent.length, before + 2)
+    t.is(net.count(methods.txn), before + 2)
     t.deepEqual(net.watches, [])
   }
   t.throws(() => session.mutex('a', { lockDelayMs: 0 }), { instanceOf: RangeError })
@@ -33,14 +33,14 @@ test('after an unlock there is no delay, and nothing is left', async t => {
   const other = await sessionPlayer(t, server())
   const name = nameOf(t)
   const mine = session.mutex(name, { lockDelayMs: DELAY_MS })
-  const before = net.sent.length
+  const before = net.count(methods.txn)
   const first = await mine.lock()
-  t.is(net.sent.length, before + 2)
+  t.is(net.count(methods.txn), before + 2)
   const next = other.session.mutex(name, { lockDelayMs: DELAY_MS }).lock()
   await line(etcd, name, 2)
-  const unlocking = net.sent.length
+  const unlocking = net.count(methods.txn)
   await first.unlock()
-  t.is(net.sent.length, unlocking + 1)
+  t.is(net.count(methods.txn), unlocking + 1)
   const second = await next
   t.truthy(await etcd.get(`${name}.delay`))
   await second.unlock()
