@@ -21,6 +21,7 @@ export const semaphoreWorkload: Workload = {
         player({ process, stage, session, random: random.fork(`task ${index}`) }),
       )
       await Promise.all(tasks)
+      await nothingOfNobody(process, stage, session)
       await session.close().catch(error => expected(stage, error, 'close'))
     }
     await etcd.close()
@@ -41,6 +42,19 @@ export const semaphoreWorkload: Workload = {
     for (const words of wrongAtTheServer(stage.cluster.log)) stage.unexpected(new Error(words), 'the server')
     for (const words of wrongBeliefs(stage)) stage.unexpected(new Error(words), 'belief')
   },
+}
+
+/** Requests, their repeats and what clears up after them take no longer, once everything is healed. */
+const CLEARED_MS = 20_000
+
+/** All was released: whatever goes with the lease now was taken by an attempt nobody waits for, and is to be cleared. */
+async function nothingOfNobody(process: SimulatedProcess, stage: Stage, session: Session): Promise<void> {
+  if (!stage.isOver || stage.plan.hostile) return
+  await pause(process, CLEARED_MS)
+  if (session.state !== 'active') return
+  const lease = stage.cluster.leases().find(({ id }) => id === session.leaseId)
+  const left = lease?.keys.filter(key => SLOT.test(key)) ?? []
+  if (left.length > 0) stage.unexpected(new Error(`nobody has ${left.join(', ')}`), 'release')
 }
 
 const PERMITS = 3
@@ -75,14 +89,17 @@ function grantsOf(stage: Stage): Grant[] {
 async function player(scene: Scene): Promise<void> {
   const { process, stage, session, random } = scene
   const semaphores = new Map<string, Semaphore>()
-  while (!stage.isOver && !session.signal.aborted) {
+  for (let count = 0; !stage.isOver && !session.signal.aborted; count++) {
     await pause(process, random.exponential(700))
     if (stage.isOver || session.signal.aborted) return
     if (random.chance(0.01)) {
       await session.close().catch(error => expected(stage, error, 'close'))
       return
     }
-    const name = nameOf(random.integer(0, stage.plan.lines - 1))
+    // A name used once: whatever is left there is not found by whoever comes next.
+    const name = random.chance(0.2)
+      ? `jobs/${process.name}-${process.world.nowMs.toFixed(0)}-${count}`
+      : nameOf(random.integer(0, stage.plan.lines - 1))
     const semaphore =
       (random.chance(0.8) ? semaphores.get(name) : undefined) ??
       session.semaphore(name, { permits: PERMITS, mismatch: random.chance(0.1) ? 'set' : 'adopt' })
