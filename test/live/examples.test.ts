@@ -40,7 +40,10 @@ test('the demo proves that no two jobs overlapped, and says so in one line', asy
     env: { ...process.env, QUORATE_ETCD_SERIES: series() },
     timeoutMs: 60_000,
   })
-  t.regex(stdout, /^Proved: \d+ jobs, \d+ hand-overs, two kills, one zombie, one job and one leader at a time\.$/m)
+  t.regex(
+    stdout,
+    /^Proved: \d+ jobs, \d+ hand-overs, two kills, one zombie, one job and one leader at a time\.$/m,
+  )
   t.false(stdout.includes('\u001b'), 'no colours where nobody looks')
 })
 

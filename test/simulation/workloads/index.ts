@@ -8,6 +8,7 @@ import { latchWorkload } from './latch.ts'
 import { lockAllWorkload } from './lock-all.ts'
 import { mutexWorkload } from './mutex.ts'
 import { rwMutexWorkload } from './rw-mutex.ts'
+import { semaphoreWorkload } from './semaphore.ts'
 
 /** What is simulated, by the name of the recipe. */
 export const workloads: Readonly<Record<string, Workload>> = {
@@ -19,6 +20,7 @@ export const workloads: Readonly<Record<string, Workload>> = {
   'lock-all': lockAllWorkload,
   mutex: mutexWorkload,
   'rw-mutex': rwMutexWorkload,
+  semaphore: semaphoreWorkload,
 }
 
 /** Programs with a mistake that must be found; played only when asked for by name. */
