@@ -97,6 +97,8 @@ export class LeadLoop {
       },
     }
     this.#client.attach(closing)
+    // A function that never settles must not keep the check going for ever.
+    const stopHealth = this.#client.engine.aborts.on(this.#stop.signal, () => this.#health.stop())
     try {
       while (!this.#stop.aborted) {
         await this.#untilWell()
@@ -104,6 +106,7 @@ export class LeadLoop {
       }
     } finally {
       this.#client.detach(closing)
+      stopHealth()
       this.#health.stop()
       this.#stopListening()
       this.#tell({ kind: 'stopped' })
@@ -247,7 +250,8 @@ export class LeadLoop {
   /** Gives the function the grace period, if there is anything left to be put in order. */
   async #drain(term: Term, work: Promise<Settled>): Promise<void> {
     this.#tell({ kind: 'draining', term, reason: term.signal.reason })
-    if (!term.held) return
+    // The sessions of a client that is closed go with it: nothing is left to be put in order.
+    if (!term.held || this.#closed.aborted) return
     await within(this.#client.engine.runtime, this.#plan.gracePeriodMs, work)
   }
 
