@@ -778,7 +778,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'writer-beside-readers',
-    promise: 'a writer is alone',
+    promise: 'a writer is alone: it waits for every reader before it',
     file: 'recipes/internal/read-write.ts',
     find: 'blocks: () => true,',
     replace: "blocks: ({ value }) => modeOf(value) !== 'read',",

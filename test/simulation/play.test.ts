@@ -15,7 +15,7 @@ function short(seed: number, rest: Partial<Plan> = {}): Plan {
 // One after the other: while one is played, the clock and the timers of the machine are out of use.
 
 test.serial('a seed played twice comes to the same end by the same way', async t => {
-  const [once, again] = [await run(short(4), { trace: true }), await run(short(4), { trace: true })]
+  const [once, again] = [await run(short(9), { trace: true }), await run(short(9), { trace: true })]
   t.is(once.played.hash, again.played.hash)
   t.deepEqual(once.played.trace, again.played.trace)
   t.deepEqual(once.played.history, again.played.history)
@@ -24,7 +24,7 @@ test.serial('a seed played twice comes to the same end by the same way', async t
 })
 
 test.serial('a trace that is written changes nothing', async t => {
-  const [silent, told] = [await run(short(4)), await run(short(4), { trace: true })]
+  const [silent, told] = [await run(short(9)), await run(short(9), { trace: true })]
   t.is(silent.played.hash, told.played.hash)
   t.deepEqual(silent.played.trace, [])
 })

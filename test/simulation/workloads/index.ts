@@ -3,8 +3,10 @@ import { barrierWorkload } from './barrier.ts'
 import { carelessWorkload } from './careless.ts'
 import { cyclicBarrierWorkload } from './cyclic-barrier.ts'
 import { doubleBarrierWorkload } from './double-barrier.ts'
+import { electionWorkload } from './election.ts'
 import { kvWorkload } from './kv.ts'
 import { latchWorkload } from './latch.ts'
+import { leadWorkload } from './lead.ts'
 import { lockAllWorkload } from './lock-all.ts'
 import { mutexWorkload } from './mutex.ts'
 import { rwMutexWorkload } from './rw-mutex.ts'
@@ -15,8 +17,10 @@ export const workloads: Readonly<Record<string, Workload>> = {
   barrier: barrierWorkload,
   'cyclic-barrier': cyclicBarrierWorkload,
   'double-barrier': doubleBarrierWorkload,
+  election: electionWorkload,
   kv: kvWorkload,
   latch: latchWorkload,
+  lead: leadWorkload,
   'lock-all': lockAllWorkload,
   mutex: mutexWorkload,
   'rw-mutex': rwMutexWorkload,
