@@ -8,6 +8,15 @@ export type { LockOptions } from '../recipes/lock-options.ts'
 export { Mutex, MutexView } from '../recipes/mutex.ts'
 export { ReadWriteHold } from '../recipes/read-write-hold.ts'
 export { RwMutex, RwMutexView } from '../recipes/rw-mutex.ts'
+export type { StmOptions, StmResult } from '../recipes/stm.ts'
+export type {
+  Isolation,
+  Transaction,
+  TransactionKeyValue,
+  TransactionPutOptions,
+  TransactionRangeOptions,
+  TransactionReads,
+} from '../recipes/transaction.ts'
 // The cluster itself
 export type { Access, AuthStatus, Grant, Permission, Role, User } from './client/auth.ts'
 export type { AddMemberOptions, Member, MembersOptions } from './client/cluster.ts'

@@ -1,5 +1,7 @@
 import { MutexView } from '../../recipes/mutex.ts'
 import { RwMutexView } from '../../recipes/rw-mutex.ts'
+import { type StmOptions, type StmResult, stm } from '../../recipes/stm.ts'
+import type { Transaction } from '../../recipes/transaction.ts'
 import { Client, namespaceSpace } from '../client/client.ts'
 import { openSession, type SessionOptions } from '../session/session-core.ts'
 import type { Bytes } from '../wire/bytes.ts'
@@ -23,6 +25,15 @@ export class Etcd extends Client {
   /** Who holds a read-write lock and who waits, without a lease of one's own. */
   rwMutex(name: Bytes): RwMutexView {
     return new RwMutexView(this.engine, this.space, name)
+  }
+
+  /** Runs `fn` as one transaction, as often as it takes. See {@link stm}. */
+  async stm<Value>(
+    fn: (tx: Transaction) => Value | Promise<Value>,
+    options?: StmOptions,
+  ): Promise<StmResult<Value>> {
+    this.assertOpen()
+    return stm(this.engine, this.space, fn, options)
   }
 
   /** A view in which every key begins with `prefix`, unseen. Closing it closes what was opened through it. */

@@ -42,6 +42,7 @@ export type ErrorCode =
   | 'LOCK_LOST'
   | 'LOCK_RELEASED'
   | 'NAME_CLASH'
+  | 'CONFLICT'
 
 /**
  * Whether the request can have taken effect.
