@@ -1,13 +1,16 @@
 // Connecting
 
 export type { Contender } from '../recipes/contender.ts'
+export { type ChangeOptions, Counter } from '../recipes/counter.ts'
 export { Handle, type ReleaseOptions } from '../recipes/handle.ts'
 export { Hold } from '../recipes/hold.ts'
+export { type IdBlock, IdBlocks, type IdBlocksOptions } from '../recipes/id-blocks.ts'
 export { JointHold, type LockName } from '../recipes/lock-all.ts'
 export type { LockOptions } from '../recipes/lock-options.ts'
 export { Mutex, MutexView } from '../recipes/mutex.ts'
 export { ReadWriteHold } from '../recipes/read-write-hold.ts'
 export { RwMutex, RwMutexView } from '../recipes/rw-mutex.ts'
+export { Sequence } from '../recipes/sequence.ts'
 export type { StmOptions, StmResult } from '../recipes/stm.ts'
 export type {
   Isolation,
@@ -17,6 +20,8 @@ export type {
   TransactionRangeOptions,
   TransactionReads,
 } from '../recipes/transaction.ts'
+export { VersionedValue } from '../recipes/versioned-value.ts'
+export type { WatchValueOptions } from '../recipes/watched-value.ts'
 // The cluster itself
 export type { Access, AuthStatus, Grant, Permission, Role, User } from './client/auth.ts'
 export type { AddMemberOptions, Member, MembersOptions } from './client/cluster.ts'

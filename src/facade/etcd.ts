@@ -1,7 +1,11 @@
+import { Counter } from '../../recipes/counter.ts'
+import { IdBlocks, type IdBlocksOptions } from '../../recipes/id-blocks.ts'
 import { MutexView } from '../../recipes/mutex.ts'
 import { RwMutexView } from '../../recipes/rw-mutex.ts'
+import { Sequence } from '../../recipes/sequence.ts'
 import { type StmOptions, type StmResult, stm } from '../../recipes/stm.ts'
 import type { Transaction } from '../../recipes/transaction.ts'
+import { VersionedValue } from '../../recipes/versioned-value.ts'
 import { Client, namespaceSpace } from '../client/client.ts'
 import { openSession, type SessionOptions } from '../session/session-core.ts'
 import type { Bytes } from '../wire/bytes.ts'
@@ -34,6 +38,26 @@ export class Etcd extends Client {
   ): Promise<StmResult<Value>> {
     this.assertOpen()
     return stm(this.engine, this.space, fn, options)
+  }
+
+  /** A number that many processes count in. See {@link Counter}. */
+  counter(name: Bytes): Counter {
+    return new Counter(this.engine, this.space, name)
+  }
+
+  /** Numbers without a gap, each given once. See {@link Sequence}. */
+  sequence(name: Bytes): Sequence {
+    return new Sequence(this.engine, this.space, name)
+  }
+
+  /** Unique ids by the thousand. See {@link IdBlocks}. */
+  idBlocks(name: Bytes, options?: IdBlocksOptions): IdBlocks {
+    return new IdBlocks(this.engine, this.space, name, options)
+  }
+
+  /** One value, changed only by those who know it. See {@link VersionedValue}. */
+  value(name: Bytes): VersionedValue {
+    return new VersionedValue(this.engine, this.space, name)
   }
 
   /** A view in which every key begins with `prefix`, unseen. Closing it closes what was opened through it. */
