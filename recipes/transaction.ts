@@ -72,8 +72,8 @@ export interface Transaction extends TransactionReads {
    * without a deadline of its own. Throws; let it pass.
    */
   retry(): never
-  /** Retries unless this holds. */
-  check(condition: unknown): asserts condition
+  /** Retries unless the value is there, or true. Returns it. */
+  check<Value>(value: Value): Exclude<Value, undefined | null | false | 0 | 0n | ''>
   /**
    * Runs `first`; if that retries, undoes its writes and runs `second`; if that retries, too, waits until something
    * either of them read has changed. Both write through the transaction they are given.

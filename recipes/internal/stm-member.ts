@@ -158,13 +158,15 @@ export class Member {
     }
   }
 
-  /** The same of one that has outlasted its batch, which has been committed. */
-  finishedAfter(ran: Ran, { batch, base }: BatchView): Finished {
+  /** The same of one that has outlasted its batch: what it saw of it has been committed. */
+  finishedAfter(ran: Ran, { batch, base, pending }: BatchView): Finished {
     const { revision } = batch.written
+    const seen = [...pending.intervals()]
     return {
       ...this.finished(ran, base),
-      // What the batch has written was written with the knowledge of this run.
-      since: interval => (ran.attempt.reads.isEmpty ? undefined : batch.writesTo(interval) ? revision : base),
+      // What the batch had written by then is no surprise to this run.
+      since: interval =>
+        ran.attempt.reads.isEmpty ? undefined : anyOverlap([interval], seen) ? revision : base,
       pending: 'committed',
     }
   }

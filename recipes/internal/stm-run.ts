@@ -163,7 +163,8 @@ export class StmRun {
   /** What becomes of a run that began in a batch and has outlasted it: it goes by what became of the batch. */
   async #aside(ran: Ran, view: BatchView): Promise<Verdict> {
     if (ran.outcome.kind === 'unread') return { kind: 'unread', error: ran.outcome.error }
-    const committed = await view.batch.fate.promise
+    // Where nobody had written before it, it depends on nobody.
+    const committed = view.pending.isEmpty || (await view.batch.fate.promise)
     if (!committed || ran.outcome.kind === 'missing' || ran.outcome.kind === 'too-early')
       return { kind: 'again' }
     return this.#commitAlone(ran, this.#member.finishedAfter(ran, view))

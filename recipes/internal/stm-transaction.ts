@@ -132,8 +132,9 @@ class StmTransaction extends Reads implements Transaction {
     throw new Retry()
   }
 
-  check(condition: unknown): asserts condition {
-    if (!condition) this.retry()
+  check<Value>(value: Value): Exclude<Value, undefined | null | false | 0 | 0n | ''> {
+    if (!value) this.retry()
+    return value as Exclude<Value, undefined | null | false | 0 | 0n | ''>
   }
 
   async orElse<First, Second>(
