@@ -50,7 +50,12 @@ export async function alternate(
 
 /** The lock of one job, met by no other of the same server. */
 function nameOf(work: Work, side: Side, round: number): string {
-  const setting = work.cmd === 'hand-off' ? `${work.clients}-${work.sessions}` : work.inFlight
+  const setting =
+    work.cmd === 'hand-off'
+      ? `${work.clients}-${work.sessions}`
+      : work.cmd === 'stm'
+        ? `${work.keys}-${work.inFlight}`
+        : work.inFlight
   return `${work.cmd}-${setting}-${side}-${round}`
 }
 
@@ -74,5 +79,6 @@ function outcomeOf(results: ReadonlyMap<Side, readonly Result[]>): Outcome {
 }
 
 function perSecond(result: Result): number {
+  if ('transactions' in result) return result.transactions / result.seconds
   return ('handOffs' in result ? result.handOffs : result.locks) / result.seconds
 }
