@@ -59,25 +59,35 @@ export class Batch {
   readonly #conditions = new Conditions()
   #bytes = 0
   #marked = false
+  #readsRanges = false
 
   constructor() {
     this.writes = new WriteLog(this.written)
   }
 
-  /** Adds it if there is room for it. The first always has room: whether the server has is another question. */
+  /** Adds it if there is room for it. Throws what the server would say if it would not fit by itself. */
   add(finished: Finished): boolean {
     const more = conditionsOf(finished)
+    const known = this.#conditions
     const { size } = finished.log
-    const compares = this.compares + added(more.same, this.#conditions.same) + more.untouched.size
-    const reads = this.#conditions.again.size + added(more.again, this.#conditions.again)
+    const compares = this.compares + added(more.same, known.same) + added(more.untouched, known.untouched)
+    const reads = known.again.size + added(more.again, known.again)
+    const ops = this.writes.size.ops + size.ops
     const bytes = this.#bytes + bytesOf(more) + size.bytes + OVERHEAD_BYTES * size.ops
     const marked = this.#marked || finished.marked
-    const operations = Math.max(compares, reads, this.writes.size.ops + size.ops)
-    const full = operations > mostOperations(marked) || bytes > MOST_BYTES
-    if (full && this.#bytes > 0) return false
-    for (const [key, written] of more.same) this.#conditions.same.set(key, written)
-    for (const [name, one] of more.untouched) this.#conditions.untouched.set(name, one)
-    for (const [name, known] of more.again) this.#conditions.again.set(name, known)
+    if (Math.max(compares, reads, ops) > mostOperations(marked) || bytes > MOST_BYTES) {
+      if (this.#bytes > 0) return false
+      throw limitError(
+        { compares: Math.max(compares, reads), ops, bytes, most: mostOperations(marked) },
+        finished,
+      )
+    }
+    for (const [key, written] of more.same) known.same.set(key, written)
+    for (const [name, one] of more.untouched) known.untouched.set(name, one)
+    for (const [name, one] of more.again) {
+      known.again.set(name, one)
+      if (!isOneKey(one.interval)) this.#readsRanges = true
+    }
     this.writes.absorb(finished.log)
     this.#bytes = bytes
     this.#marked = marked
@@ -105,30 +115,35 @@ export class Batch {
 
   /** Would one of the two notice, or undo, what the other does? */
   meets({ reads, log }: Pick<Finished, 'reads' | 'log'>): boolean {
-    for (const mine of this.writes.intervals()) {
-      for (const theirs of log.intervals()) if (overlap(mine, theirs)) return true
-      for (const theirs of reads.intervals()) if (overlap(mine, theirs)) return true
-    }
-    for (const theirs of log.intervals()) {
-      for (const { interval } of this.#conditions.again.values()) if (overlap(interval, theirs)) return true
-    }
+    for (const theirs of log.intervals()) if (this.#touches(theirs)) return true
+    for (const theirs of reads.intervals()) if (this.writes.writesTo(theirs)) return true
     return false
   }
 
   /** The same of two batches. */
   meetsBatch(other: Batch): boolean {
-    for (const mine of this.writes.intervals()) {
-      for (const theirs of other.writes.intervals()) if (overlap(mine, theirs)) return true
-      for (const { interval } of other.#conditions.again.values()) if (overlap(mine, interval)) return true
-    }
-    for (const theirs of other.writes.intervals()) {
-      for (const { interval } of this.#conditions.again.values()) if (overlap(interval, theirs)) return true
-    }
+    for (const theirs of other.writes.intervals()) if (this.#touches(theirs)) return true
+    for (const { interval } of other.#conditions.again.values())
+      if (this.writes.writesTo(interval)) return true
     return false
   }
 
+  *intervals(): Generator<Interval> {
+    yield* this.writes.intervals()
+    for (const { interval } of this.#conditions.again.values()) yield interval
+  }
+
   writesTo(interval: Interval): boolean {
-    for (const mine of this.writes.intervals()) if (overlap(mine, interval)) return true
+    return this.writes.writesTo(interval)
+  }
+
+  /** Does it read or write any of this? */
+  #touches(interval: Interval): boolean {
+    if (this.writes.writesTo(interval)) return true
+    const { again } = this.#conditions
+    if (again.has(nameOf(interval))) return true
+    if (isOneKey(interval) && !this.#readsRanges) return false
+    for (const known of again.values()) if (overlap(known.interval, interval)) return true
     return false
   }
 
@@ -163,33 +178,31 @@ export class Batch {
   }
 }
 
-/** Throws what the server would say, before it is asked. */
-export function assertFits(finished: Finished): void {
-  const { same, untouched, again } = conditionsOf(finished)
-  const { ops, bytes: written } = finished.log.size
-  const compares = same.size + untouched.size
-  const most = mostOperations(finished.marked)
-  const bytes = bytesOf({ same, untouched, again }) + written + OVERHEAD_BYTES * ops
+interface Size {
+  readonly compares: number
+  readonly ops: number
+  readonly bytes: number
+  readonly most: number
+}
+
+/** What the server would say. */
+function limitError({ compares, ops, bytes, most }: Size, { reads }: Finished): EtcdError {
+  const refuse = (code: 'TOO_MANY_OPERATIONS' | 'TOO_LARGE', message: string) =>
+    new EtcdError(code, `[${code}] nothing was written: ${message}`, { outcome: 'not-sent' })
   if (ops > most) {
-    throw limitError('TOO_MANY_OPERATIONS', `${ops} writes in one transaction, ${most} are possible`)
+    return refuse('TOO_MANY_OPERATIONS', `${ops} writes in one transaction, ${most} are possible`)
   }
-  if (Math.max(compares, again.size) > most) {
-    throw limitError(
+  if (compares > most) {
+    return refuse(
       'TOO_MANY_OPERATIONS',
-      `${Math.max(compares, again.size)} compares for what the transaction read, ${most} are possible: ${dominant(finished.reads)}`,
+      `${compares} compares for what the transaction read, ${most} are possible: ${dominant(reads)}`,
     )
   }
-  if (bytes > MOST_BYTES) {
-    throw limitError('TOO_LARGE', `about ${bytes} bytes in one transaction, ${MOST_BYTES} are possible`)
-  }
+  return refuse('TOO_LARGE', `about ${bytes} bytes in one transaction, ${MOST_BYTES} are possible`)
 }
 
 function mostOperations(marked: boolean): number {
   return marked ? MOST_OPERATIONS - MARKER_OPERATIONS : MOST_OPERATIONS
-}
-
-function limitError(code: 'TOO_MANY_OPERATIONS' | 'TOO_LARGE', message: string): EtcdError {
-  return new EtcdError(code, `[${code}] nothing was written: ${message}`, { outcome: 'not-sent' })
 }
 
 /** The reads that make up most of the set, the largest first. */

@@ -1,5 +1,6 @@
 import type { Engine } from '../../src/client/engine.ts'
 import { type Deferred, deferred } from '../../src/support/deferred.ts'
+import { whenSettled } from '../../src/support/settling.ts'
 import type { Init } from '../../src/wire/codec.ts'
 import { EtcdError } from '../../src/wire/errors.ts'
 import type { ResponseOp, TxnRequest, TxnResponse } from '../../src/wire/gen/rpc.g.ts'
@@ -58,7 +59,7 @@ export class StmCourier {
   /** With company only of parcels that touch nothing this one does: that is for the caller to know. */
   send(parcel: Parcel): Promise<Receipt> {
     const receipt = deferred<Receipt>()
-    if (this.#waiting.length === 0) this.#engine.runtime.defer(() => this.#leave())
+    if (this.#waiting.length === 0) whenSettled(() => this.#leave())
     this.#waiting.push({ ...parcel, receipt })
     return receipt.promise
   }

@@ -1,9 +1,10 @@
 import type { Engine } from '../../src/client/engine.ts'
 import { Backoff } from '../../src/support/backoff.ts'
 import type { Timer } from '../../src/support/runtime.ts'
+import { whenSettled } from '../../src/support/settling.ts'
 import { EtcdError } from '../../src/wire/errors.ts'
 import type { Outcome } from './stm-attempt.ts'
-import { assertFits, Batch, type Finished } from './stm-batch.ts'
+import { Batch, type Finished } from './stm-batch.ts'
 import { StmCommitter } from './stm-commit.ts'
 import { isItsOwnFault } from './stm-courier.ts'
 import type { Interval } from './stm-interval.ts'
@@ -32,7 +33,9 @@ interface Seat {
 export interface Crossing {
   /** Another lane that is at work on the keys of this batch. */
   rivalOf(lane: Lane, batch: Batch): Lane | undefined
-  remove(lane: Lane): void
+  /** This lane is at work on these keys, until it is cleared. */
+  claim(lane: Lane, footprint: Finished): void
+  clear(lane: Lane): void
 }
 
 /**
@@ -74,10 +77,7 @@ export class Lane {
   /** Is somebody here about to write this, or has just done so? */
   writesTo(interval: Interval): boolean {
     return (
-      this.#batch.writesTo(interval) ||
-      this.#queue.some(({ footprint }) =>
-        footprint === undefined ? false : anyOverlap(footprint.log.intervals(), [interval]),
-      )
+      this.#batch.writesTo(interval) || this.#queue.some(({ footprint }) => footprint?.log.writesTo(interval))
     )
   }
 
@@ -94,13 +94,20 @@ export class Lane {
 
   join(member: Member): void {
     this.#queue.push(member)
+    if (member.footprint !== undefined) this.#crossing.claim(this, member.footprint)
     if (this.#state !== 'committing') return
     this.#impatient ??= this.#engine.runtime.setTimer(PATIENCE_MS, () => this.#abandon())
   }
 
   /** Starts with the commit of one that has run by itself. */
   begin(member: Member, ran: Ran, finished: Finished): void {
-    this.#batch.add(finished)
+    try {
+      this.#batch.add(finished)
+    } catch (error) {
+      member.tell({ kind: 'failed', error })
+      return this.#end()
+    }
+    this.#crossing.claim(this, finished)
     void this.#live([{ member, ran }])
   }
 
@@ -113,6 +120,10 @@ export class Lane {
       if (this.#queue.length === 0) return this.#end()
       this.#state = 'forming'
       this.#batch = new Batch()
+      this.#crossing.clear(this)
+      for (const { footprint } of this.#queue) {
+        if (footprint !== undefined) this.#crossing.claim(this, footprint)
+      }
       seats = await this.#form(this.#batch)
       if (seats.length === 0) this.#batch.fate.resolve(false)
       else if (this.#giveWay(seats)) return
@@ -122,7 +133,12 @@ export class Lane {
   /** Whoever was told of the commit may be back at once with the next transaction: one turn for that. */
   #gather(): Promise<void> {
     this.#state = 'gathering'
-    return new Promise(resolve => this.#engine.runtime.defer(resolve))
+    return new Promise(resolve => {
+      whenSettled(() => {
+        if (this.#queue.length > 0) resolve()
+        else this.#engine.runtime.defer(resolve)
+      })
+    })
   }
 
   async #form(batch: Batch): Promise<Seat[]> {
@@ -193,14 +209,14 @@ export class Lane {
       case 'error':
       case 'retry': {
         const finished = member.finished(ran, base)
+        member.footprint = finished
         try {
-          assertFits(finished)
+          if (!batch.add(finished)) return 'next-batch'
         } catch (error) {
           member.tell({ kind: 'failed', error })
           return 'gone'
         }
-        member.footprint = finished
-        if (!batch.add(finished)) return 'next-batch'
+        this.#crossing.claim(this, finished)
         seats.push(seat)
         return 'seated'
       }
@@ -305,7 +321,7 @@ export class Lane {
   #abandon(): void {
     this.#impatient = undefined
     this.#abandoned = true
-    this.#crossing.remove(this)
+    this.#crossing.clear(this)
     this.#release(this.#queue.splice(0))
   }
 
@@ -315,7 +331,7 @@ export class Lane {
 
   #end(): void {
     this.#state = 'over'
-    this.#crossing.remove(this)
+    this.#crossing.clear(this)
     this.#release(this.#queue.splice(0))
   }
 }

@@ -5,7 +5,6 @@ import { EtcdError } from '../../src/wire/errors.ts'
 import type { Isolation, Transaction } from '../transaction.ts'
 import { Attempt, type Invite, type Outcome } from './stm-attempt.ts'
 import type { Finished } from './stm-batch.ts'
-import { anyOverlap } from './stm-interval.ts'
 import { StmLanes } from './stm-lanes.ts'
 import type { ReadSet } from './stm-reads.ts'
 import type { Snapshot } from './stm-snapshot.ts'
@@ -161,19 +160,19 @@ export class Member {
   /** The same of one that has outlasted its batch: what it saw of it has been committed. */
   finishedAfter(ran: Ran, { batch, base, pending }: BatchView): Finished {
     const { revision } = batch.written
-    const seen = [...pending.intervals()]
     return {
       ...this.finished(ran, base),
       // What the batch had written by then is no surprise to this run.
       since: interval =>
-        ran.attempt.reads.isEmpty ? undefined : anyOverlap([interval], seen) ? revision : base,
+        ran.attempt.reads.isEmpty ? undefined : pending.writesTo(interval) ? revision : base,
       pending: 'committed',
     }
   }
 
   /** Does it write what somebody else has read? */
   writesAny(reads: ReadSet): boolean {
-    return this.footprint !== undefined && anyOverlap(this.footprint.log.intervals(), [...reads.intervals()])
+    for (const interval of reads.intervals()) if (this.footprint?.log.writesTo(interval)) return true
+    return false
   }
 
   /** After a conflict: may it try again? If not, it has been told. */

@@ -1,6 +1,7 @@
 import type { Engine } from '../../src/client/engine.ts'
 import type { Deferred } from '../../src/support/deferred.ts'
 import { deferred } from '../../src/support/deferred.ts'
+import { whenSettled } from '../../src/support/settling.ts'
 import type { Init } from '../../src/wire/codec.ts'
 import { EtcdError } from '../../src/wire/errors.ts'
 import type { RangeRequest, RangeResponse } from '../../src/wire/gen/rpc.g.ts'
@@ -76,7 +77,7 @@ export class StmReader {
     if (open !== undefined && open.questions.size < MOST_OPERATIONS) return open
     const request = new Request(revision)
     this.#open.set(revision, request)
-    this.#engine.runtime.defer(() => {
+    whenSettled(() => {
       if (this.#open.get(revision) === request) this.#open.delete(revision)
       void this.#send(request, [...request.questions.values()])
     })

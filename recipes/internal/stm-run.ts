@@ -1,7 +1,7 @@
 import type { Engine } from '../../src/client/engine.ts'
 import { Backoff } from '../../src/support/backoff.ts'
 import { EtcdError } from '../../src/wire/errors.ts'
-import { assertFits, Batch, type Finished } from './stm-batch.ts'
+import { Batch, type Finished } from './stm-batch.ts'
 import { StmCommitter } from './stm-commit.ts'
 import { StmLanes } from './stm-lanes.ts'
 import { Member, type MemberTerms, type Ran, tooManyConflicts, type Verdict } from './stm-member.ts'
@@ -147,11 +147,6 @@ export class StmRun {
           return { kind: 'committed', ran, revision: base ?? this.#engine.answers.highestRevision }
         }
         const finished = this.#member.finished(ran, base)
-        try {
-          assertFits(finished)
-        } catch (error) {
-          return { kind: 'failed', error }
-        }
         if (view instanceof LooseView) return this.#commitAlone(ran, finished)
         const verdict = this.#member.board()
         this.#lanes.commit(this.#member, ran, finished)
@@ -171,13 +166,12 @@ export class StmRun {
   }
 
   async #commitAlone(ran: Ran, finished: Finished): Promise<Verdict> {
+    const batch = new Batch()
     try {
-      assertFits(finished)
+      batch.add(finished)
     } catch (error) {
       return { kind: 'failed', error }
     }
-    const batch = new Batch()
-    batch.add(finished)
     const { markers } = this.#terms
     const result = await this.#committer.commit(batch, { markers, company: 'none' })
     switch (result.kind) {

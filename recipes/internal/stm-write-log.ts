@@ -1,7 +1,7 @@
 import { fromMapKey } from '../../src/wire/bytes.ts'
 import type { Init } from '../../src/wire/codec.ts'
 import type { RequestOp } from '../../src/wire/gen/rpc.g.ts'
-import { after, holds, type Interval, only, spanOf } from './stm-interval.ts'
+import { after, holds, type Interval, isOneKey, only, overlap, spanOf } from './stm-interval.ts'
 import type { Item, Written } from './stm-item.ts'
 
 /**
@@ -54,6 +54,13 @@ export class WriteLog {
     return (
       this.#puts.get(key) ?? (this.#deleted.some(interval => holds(interval, key)) ? 'deleted' : undefined)
     )
+  }
+
+  /** Is anything of it written? */
+  writesTo(interval: Interval): boolean {
+    if (isOneKey(interval)) return this.find(interval.from) !== undefined
+    for (const mine of this.intervals()) if (overlap(mine, interval)) return true
+    return false
   }
 
   /** The items of an interval with all of this done to them, in the order of their keys. */
