@@ -1,6 +1,7 @@
 import { type Assumptions, exact } from '../checkers/assumptions.ts'
 import { checkHistory } from '../checkers/check.ts'
 import type { Violation } from '../checkers/history.ts'
+import { checkTransactions } from '../checkers/transactions.ts'
 import type { FaultKind, Plan } from './plan.ts'
 import { type Played, play } from './play.ts'
 import { workloads } from './workloads/index.ts'
@@ -41,7 +42,12 @@ export async function run(plan: Plan, options: RunOptions = {}): Promise<Verdict
   const workload = workloads[plan.recipe]
   if (workload === undefined) throw new RangeError(`no such recipe to simulate: ${plan.recipe}`)
   const played = await play(plan, workload, options)
-  const violations = [...played.complaints, ...checkHistory(played.history, assumptionsOf(plan))]
+  const assumptions = assumptionsOf(plan)
+  const violations = [
+    ...played.complaints,
+    ...checkHistory(played.history, assumptions),
+    ...checkTransactions(played.history, played.transactions, assumptions),
+  ]
   if (options.twice === true) {
     const again = await play(plan, workload)
     if (again.hash !== played.hash)

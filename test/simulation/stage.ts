@@ -27,6 +27,8 @@ export interface Workload {
   readonly actor: Actor
   /** The prefixes below which nothing may be left when all actors are gone. */
   lines(plan: Plan): readonly string[]
+  /** Of leases that are left to run out; those of sessions go without saying. */
+  readonly longestLeaseMs?: number
   /** Shows that each line can still be had, once everything is healed. */
   readonly afterwards: Actor
 }
