@@ -23,7 +23,7 @@ export const stmWorkload: Workload = {
     const etcd = await connected(process, stage)
     if (etcd === undefined) return
     const random = stage.world.random.fork(`actor ${process.name}`)
-    const tasks = Array.from({ length: 4 }, (_, index) =>
+    const tasks = Array.from({ length: 3 }, (_, index) =>
       teller(etcd, { process, stage, random: random.fork(`teller ${index}`) }),
     )
     await Promise.all(tasks)
@@ -88,7 +88,7 @@ async function teller(etcd: Etcd, scene: Scene): Promise<void> {
   const { process, stage, random } = scene
   for (let count = 0; !stage.isOver; count++) {
     // Now and then several at once, on the same accounts.
-    await pause(process, random.chance(0.5) ? random.exponential(600) : 1)
+    await pause(process, random.chance(0.6) ? random.exponential(2500) : 1)
     if (stage.isOver) return
     const kind = random.next()
     const body =
