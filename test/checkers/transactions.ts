@@ -98,28 +98,26 @@ function withoutOrder(
   return [...groups].flatMap(([revision, group]) => {
     const index = truth.indexOf(revision)
     const changes = truth.log[index]?.changes ?? []
-    const writer = group.find(({ wrote }) => wrote.size > 0)
-    const batch = group.filter(({ process }) => process === writer?.process)
-    const readers = group.filter(({ process }) => process !== writer?.process)
     const after = (key: string) => valueAt(truth, key, index)
-    const violations = readers
-      .filter(one => one.wrote.size > 0 || !hasSeen(one, truth, index, new Map()))
-      .map(one => violation(one, revision, 'sees what was not so'))
-    // Those without an answer may have been part of it.
-    const doubtful = unknown.filter(({ process }) => process === writer?.process)
-    if (
-      batch.length > 0 &&
-      !isOrdered(batch, doubtful, truth, index, state => isStored(state, changes, after))
-    ) {
-      violations.push(
+    const isEnd = (state: State) => isStored(state, changes, after)
+    const changesNothing = (state: State) => [...state].every(([key, value]) => after(key) === value)
+    return [...new Set(group.map(({ process }) => process))].flatMap(process => {
+      const batch = group.filter(one => one.process === process)
+      // Those without an answer may have been part of it.
+      const doubtful = unknown.filter(one => one.process === process)
+      // It is what was committed then; or, as it reads only or undoes itself, it was told how far the store was.
+      const isOrder =
+        isOrdered(batch, doubtful, truth, index - 1, isEnd) ||
+        isOrdered(batch, doubtful, truth, index, changesNothing)
+      if (isOrder) return []
+      return [
         violation(batch[0]!, revision, `and ${batch.length - 1} others in no order see each other's work`),
-      )
-    }
-    return violations
+      ]
+    })
   })
 }
 
-/** Is there an order, from what there was before the commit to what there is after it? */
+/** Is there an order, from what the store holds at this index to such an end? */
 function isOrdered(
   batch: readonly Transacted[],
   doubtful: readonly Transacted[],
@@ -129,10 +127,10 @@ function isOrdered(
 ): boolean {
   const search = (left: readonly Transacted[], maybe: readonly Transacted[], state: State): boolean => {
     // One that only reads is in nobody's way.
-    const rest = left.filter(one => one.wrote.size > 0 || !hasSeen(one, truth, index - 1, state))
+    const rest = left.filter(one => one.wrote.size > 0 || !hasSeen(one, truth, index, state))
     if (rest.length === 0 && isEnd(state)) return true
     for (const one of rest) {
-      if (!hasSeen(one, truth, index - 1, state)) continue
+      if (!hasSeen(one, truth, index, state)) continue
       if (
         search(
           rest.filter(other => other !== one),
@@ -143,7 +141,7 @@ function isOrdered(
         return true
     }
     for (const one of maybe) {
-      if (!hasSeen(one, truth, index - 1, state)) continue
+      if (!hasSeen(one, truth, index, state)) continue
       if (
         search(
           rest,

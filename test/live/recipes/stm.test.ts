@@ -145,6 +145,16 @@ const ANOMALIES: readonly {
     meddle: (etcd, p) => etcd.put(`${p}a`, 'other'),
   },
   {
+    name: 'two who create the same key',
+    runs: { 'serializable-snapshot': 2, serializable: 2, 'repeatable-reads': 2, 'read-committed': 1 },
+    fn: async (tx, p, meddle) => {
+      if (await tx.has(`${p}new`)) return
+      await meddle()
+      tx.put(`${p}new`, 'mine')
+    },
+    meddle: (etcd, p) => etcd.put(`${p}new`, 'other'),
+  },
+  {
     name: 'write skew',
     runs: { 'serializable-snapshot': 2, serializable: 2, 'repeatable-reads': 2, 'read-committed': 1 },
     fn: async (tx, p, meddle) => {
