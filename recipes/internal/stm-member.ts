@@ -5,7 +5,7 @@ import { EtcdError } from '../../src/wire/errors.ts'
 import type { Isolation, Transaction } from '../transaction.ts'
 import { Attempt, type Invite, type Outcome } from './stm-attempt.ts'
 import type { Finished } from './stm-batch.ts'
-import { StmLanes } from './stm-lanes.ts'
+import type { Interval } from './stm-interval.ts'
 import type { ReadSet } from './stm-reads.ts'
 import type { Snapshot } from './stm-snapshot.ts'
 import { execute, type Hook } from './stm-transaction.ts'
@@ -36,6 +36,11 @@ export type Verdict =
   | { readonly kind: 'unread'; readonly error: unknown }
   | { readonly kind: 'failed'; readonly error: unknown }
 
+/** Where transactions at work on the same keys meet. */
+export interface MeetingPlace {
+  join(member: Member): void
+}
+
 export interface MemberTerms {
   readonly fn: (tx: Transaction) => unknown
   readonly isolation: Isolation
@@ -54,6 +59,7 @@ export class Member {
   /** Something in its batch was refused: it shares none any more. */
   solo = false
   readonly #engine: Engine
+  readonly #meetingOn: (interval: Interval) => MeetingPlace | undefined
   readonly #terms: MemberTerms
   #attempt: Attempt | undefined
   #running: Promise<Ran> | undefined
@@ -65,8 +71,14 @@ export class Member {
   #turnMs = TURN_MS
   #over = false
 
-  constructor(engine: Engine, terms: MemberTerms) {
+  /** `meetingOn` finds those at work on an interval. */
+  constructor(
+    engine: Engine,
+    terms: MemberTerms,
+    meetingOn: (interval: Interval) => MeetingPlace | undefined,
+  ) {
     this.#engine = engine
+    this.#meetingOn = meetingOn
     this.#terms = terms
     this.isolation = terms.isolation
     this.markers = terms.markers
@@ -92,14 +104,13 @@ export class Member {
 
   /** Runs the function on a view of its own, or in a lane that its first read leads to. */
   start(view: View): Promise<Ran> {
-    const lanes = this.#engine.shared(StmLanes)
     const mayJoin = this.isolation === 'serializable-snapshot' || this.isolation === 'serializable'
     return this.#run(
       view,
       !mayJoin
         ? undefined
         : interval => {
-            const lane = lanes.writing(interval)
+            const lane = this.#meetingOn(interval)
             if (lane === undefined) return undefined
             this.#suspended = deferred()
             this.board()

@@ -36,9 +36,9 @@ export class StmRun {
     this.#engine = engine
     this.#terms = terms
     this.#signal = signal
-    this.#member = new Member(engine, terms)
     this.#reader = engine.shared(StmReader)
     this.#lanes = engine.shared(StmLanes)
+    this.#member = new Member(engine, terms, interval => this.#lanes.writing(interval))
     this.#committer = engine.shared(StmCommitter)
     this.#backoff = new Backoff(engine.runtime, BACKOFF)
   }

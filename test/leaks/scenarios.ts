@@ -87,6 +87,35 @@ export const scenarios: readonly Scenario[] = [
     },
   },
   {
+    name: 'transactions, alone, together and waiting',
+    async open({ connect, signal }) {
+      const etcd = await connect()
+      return {
+        async cycle(index) {
+          const count = (key: string) =>
+            etcd.stm(
+              async tx => {
+                tx.put(key, String(Number((await tx.get(key))?.text() ?? 0) + 1))
+              },
+              { signal, exactlyOnce: index % 5 === 0 },
+            )
+          const last = `${index}`
+          const waiting = etcd.stm(async tx => tx.check((await tx.get('stm/last'))?.text() === last), {
+            signal,
+          })
+          await Promise.all([count('stm/same'), count('stm/same'), count(`stm/${index % 7}`)])
+          await etcd.stm(tx => tx.put('stm/last', last), { signal })
+          await waiting
+          const patience = new AbortController()
+          const never = etcd.stm(async tx => tx.check(await tx.get('stm/never')), { signal: patience.signal })
+          patience.abort()
+          await never.catch(() => {})
+        },
+        close: () => etcd.close(),
+      }
+    },
+  },
+  {
     name: 'watch and cancel',
     async open({ connect, signal }) {
       const etcd = await connect()

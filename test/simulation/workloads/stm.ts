@@ -164,7 +164,9 @@ async function transact(
   body: Body,
 ): Promise<void> {
   const patience = new AbortController()
-  const timer = process.setTimer(random.exponential(8000), () => patience.abort(new Impatient()))
+  const timer = process.setTimer(Math.min(30_000, random.exponential(8000)), () =>
+    patience.abort(new Impatient()),
+  )
   const runs: Run[] = []
   const record = stage.recorder.transaction(process, runs)
   let insideAtOnce = 0
