@@ -133,6 +133,16 @@ export class Batch {
     for (const { interval } of this.#conditions.again.values()) yield interval
   }
 
+  /** Is what somebody saw of it on the way also what it came to? Its members may have gone on writing. */
+  leaves(reads: ReadSet): boolean {
+    for (const [key, item] of reads.pending) {
+      const last = this.writes.find(key)
+      if (item === undefined ? last !== 'deleted' : last === 'deleted' || last?.value !== item.value)
+        return false
+    }
+    return true
+  }
+
   writesTo(interval: Interval): boolean {
     return this.writes.writesTo(interval)
   }

@@ -97,13 +97,14 @@ export class Member {
     return this.#conflicts
   }
 
-  /** Once it is with a lane, what becomes of it is told by the lane. */
+  /** Once the run has come to a lane, what becomes of it is told by the lane, perhaps before it has ended. */
   get travel(): Promise<Verdict> | undefined {
     return this.#travel?.promise
   }
 
   /** Runs the function on a view of its own, or in a lane that its first read leads to. */
   start(view: View): Promise<Ran> {
+    this.#travel = undefined
     const mayJoin = this.isolation === 'serializable-snapshot' || this.isolation === 'serializable'
     return this.#run(
       view,
@@ -147,12 +148,14 @@ export class Member {
 
   tell(verdict: Verdict): void {
     const suspended = this.#suspended
-    const travel = this.#travel
-    this.#travel = undefined
     this.#suspended = undefined
+    if (suspended === undefined) {
+      this.#travel?.resolve(verdict)
+      return
+    }
     // Nothing has been read yet: it goes on by itself as if there had never been a lane.
-    if (suspended !== undefined) suspended.resolve(undefined)
-    else travel?.resolve(verdict)
+    this.#travel = undefined
+    suspended.resolve(undefined)
   }
 
   /** What is to be committed of a run that read at `base`. One that failed, or waits, has written nothing. */

@@ -162,6 +162,7 @@ export class StmRun {
     const committed = view.pending.isEmpty || (await view.batch.fate.promise)
     if (!committed || ran.outcome.kind === 'missing' || ran.outcome.kind === 'too-early')
       return { kind: 'again' }
+    if (!view.batch.leaves(ran.attempt.reads)) return { kind: 'again' }
     return this.#commitAlone(ran, this.#member.finishedAfter(ran, view))
   }
 

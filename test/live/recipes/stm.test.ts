@@ -389,6 +389,41 @@ test('one that waits for something else holds up nobody in its batch, and counts
   t.is((await etcd.get(key))?.text(), '12')
 })
 
+test('functions that take their time in the middle of a batch lose no update, and get their turn', async t => {
+  t.timeout(60_000)
+  const { etcd } = await player(t, server())
+  const key = `${uniquePrefix(t)}k`
+  let fast = 0
+  let isOver = false
+  const inc = (wait: () => Promise<unknown>) =>
+    etcd.stm(async tx => {
+      const next = Number((await tx.get(key))?.text() ?? 0) + 1
+      await wait()
+      tx.put(key, String(next))
+      return next
+    })
+  const crowd = Array.from({ length: 8 }, async () => {
+    while (!isOver) {
+      await inc(async () => {})
+      fast += 1
+    }
+  })
+  const slow = await Promise.all(
+    [3, 5, 8].map(async ms => {
+      const results: number[] = []
+      for (let round = 0; round < 6; round++) {
+        const { value } = await inc(() => new Promise(resolve => setTimeout(resolve, ms)))
+        results.push(value)
+      }
+      return results
+    }),
+  )
+  isOver = true
+  await Promise.all(crowd)
+  t.is(new Set(slow.flat()).size, 18)
+  t.is(Number((await etcd.get(key))?.text()), fast + 18)
+})
+
 test('a chain of transfers through one client and another keeps the sum', async t => {
   t.timeout(60_000)
   const players = [await player(t, server()), await player(t, server())]

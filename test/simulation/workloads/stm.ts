@@ -93,7 +93,7 @@ async function teller(etcd: Etcd, scene: Scene): Promise<void> {
     const kind = random.next()
     const body =
       kind < 0.55
-        ? transfer(random)
+        ? transfer(random, process)
         : kind < 0.7
           ? look(stage)
           : kind < 0.85
@@ -105,12 +105,15 @@ async function teller(etcd: Etcd, scene: Scene): Promise<void> {
   }
 }
 
-function transfer(random: Random): Body {
+function transfer(random: Random, process: SimulatedProcess): Body {
   const from = random.pick(ACCOUNTS)
   const to = random.pick(ACCOUNTS.filter(account => account !== from))
   const amount = random.integer(1, 30)
+  // Some functions wait for something else, too.
+  const idleMs = random.chance(0.3) ? random.exponential(20) : 0
   return async (run, unique) => {
     const [has, gets] = await Promise.all([run.get(from), run.get(to)])
+    if (idleMs > 0) await pause(process, idleMs)
     if (balance(has) < amount) throw new Poor()
     run.put(from, `${balance(has) - amount}|${unique}|from`)
     run.put(to, `${balance(gets) + amount}|${unique}|to`)
