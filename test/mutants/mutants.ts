@@ -1429,6 +1429,33 @@ export const mutants: readonly Mutant[] = [
     tests: [by('live/recipes/stm', 'a retry in a batch is woken by the write of one behind it')],
   },
   {
+    name: 'stm-intermediate-value-trusted',
+    promise: 'who outlasts its batch has seen what the batch came to, not what a later member overwrote',
+    file: 'recipes/internal/stm-batch.ts',
+    find: "last === 'deleted' || last?.value !== item.value",
+    replace: "last === 'deleted'",
+    tests: [
+      by(
+        'live/recipes/stm',
+        'functions that take their time in the middle of a batch lose no update, and get their turn',
+      ),
+    ],
+  },
+  {
+    name: 'stm-verdict-of-a-lane-unheard',
+    promise: 'what a lane says of a run is heard also when it is said before the run has ended',
+    file: 'recipes/internal/stm-member.ts',
+    find: 'this.#travel?.resolve(verdict)\n',
+    replace: 'this.#travel?.resolve(verdict)\n      this.#travel = undefined\n',
+    tests: [
+      by(
+        'live/recipes/stm',
+        'functions that take their time in the middle of a batch lose no update, and get their turn',
+      ),
+    ],
+    simulations: ['stm'],
+  },
+  {
     name: 'stm-watch-from-too-late',
     promise: 'the watch of a retry begins with the revision after the read',
     file: 'recipes/internal/stm-wait.ts',

@@ -242,7 +242,7 @@ test('read skew: seen by no run at the serializable levels, committed on at none
   const other = await player(t, server())
   for (const isolation of LEVELS) {
     const p = `${uniquePrefix(t)}${isolation}/`
-    await etcd.stm(tx => {
+    await other.etcd.stm(tx => {
       tx.put(`${p}a`, 'old')
       tx.put(`${p}b`, 'old')
     })
