@@ -14,7 +14,7 @@ const LEASE_IN_USE_MS = 240_000
 const RESOLVE_MS = 60_000
 const TIDY_PER_COMMIT = 4
 
-const COMMITTED = toBytes('committed')
+const COMMITTED = 'committed'
 const ABORTED = 'aborted'
 
 /** A key that is written together with a commit, and never without it. */
@@ -28,7 +28,8 @@ export interface Marker {
  *
  * The commit creates a marker. Whoever wants to know creates it, too, with another value: if that succeeds, the
  * commit can never be applied any more, however late it comes; if not, the marker says that it was. A marker goes
- * with its lease, and a commit that comes later still names a lease that is gone, so it is refused.
+ * with its lease, and a commit that comes later still names a lease that is gone, so it is refused. Nobody else
+ * may delete a marker: its absence says that there was no commit.
  */
 export class Markers {
   readonly #engine: Engine
@@ -61,7 +62,7 @@ export class Markers {
       ],
       success: [
         ...(request.success ?? []),
-        { request: { kind: 'put', value: { key, value: COMMITTED, lease: leaseId } } },
+        { request: { kind: 'put', value: { key, value: toBytes(COMMITTED), lease: leaseId } } },
         ...done.map(old => ({ request: { kind: 'deleteRange' as const, value: { key: old } } })),
       ],
       failure: request.failure ?? [],
@@ -97,8 +98,13 @@ export class Markers {
     if (succeeded) return undefined
     const response = responses[0]?.response
     const [found] = response?.kind === 'range' ? response.value.kvs : []
-    if (found !== undefined) return text(found.value) === ABORTED ? undefined : found.modRevision
-    throw new EtcdError('UNKNOWN', '[UNKNOWN] the marker of a commit was there and is gone', {
+    switch (found === undefined ? undefined : text(found.value)) {
+      case COMMITTED:
+        return found?.createRevision
+      case ABORTED:
+        return undefined
+    }
+    throw new EtcdError('UNKNOWN', '[UNKNOWN] the marker of a commit was deleted or changed by others', {
       outcome: 'unknown',
     })
   }

@@ -1477,8 +1477,8 @@ export const mutants: readonly Mutant[] = [
     name: 'stm-marker-not-read',
     promise: 'a marker that is there says that the commit was made',
     file: 'recipes/internal/stm-marker.ts',
-    find: 'text(found.value) === ABORTED ? undefined : found.modRevision',
-    replace: 'found.modRevision === 0n ? found.modRevision : undefined',
+    find: 'return found?.createRevision',
+    replace: 'return undefined',
     tests: [
       by(
         'live/recipes/stm',

@@ -166,6 +166,8 @@ async function transact(
   name: string,
   body: Body,
 ): Promise<void> {
+  // A marker that an operator deletes says that there was no commit.
+  const markersAreSafe = !stage.plan.faults.includes('key-deleted')
   const patience = new AbortController()
   const timer = process.setTimer(Math.min(30_000, random.exponential(8000)), () =>
     patience.abort(new Impatient()),
@@ -188,7 +190,7 @@ async function transact(
       },
       {
         signal: patience.signal,
-        exactlyOnce: random.chance(0.4),
+        exactlyOnce: random.chance(0.4) && markersAreSafe,
         isolation: random.pick(['serializable-snapshot', 'serializable']),
       },
     )
