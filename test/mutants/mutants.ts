@@ -1368,7 +1368,7 @@ export const mutants: readonly Mutant[] = [
     promise: 'a key that appears in a range that was read is a conflict',
     file: 'recipes/internal/stm-batch.ts',
     find: "if (isolation !== 'repeatable-reads') {",
-    replace: "if (isolation === 'read-committed') {",
+    replace: 'if (at.revision === -1n) {',
     tests: [by('live/recipes/stm', 'phantom insert: each level does what it says')],
     simulations: ['stm'],
   },

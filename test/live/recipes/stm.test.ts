@@ -513,24 +513,27 @@ test('a change between the read and the watch wakes a retry', async t => {
 })
 
 test('a retry in a batch is woken by the write of one behind it', async t => {
-  const { etcd } = await player(t, server())
+  const { etcd, net } = await player(t, server())
   const key = `${uniquePrefix(t)}k`
-  const results = await Promise.all([
-    etcd.stm(async tx => {
-      await tx.get(key)
-      tx.put(key, 'begun')
-    }),
-    etcd.stm(async tx => {
-      const found = await tx.get(key)
-      tx.check(found?.text() === 'done')
-      return 'woken'
-    }),
-    etcd.stm(async tx => {
-      await tx.get(key)
-      tx.put(key, 'done')
-    }),
-  ])
-  t.is(results[1].value, 'woken')
+  const trap = net.stopAnswers(methods.txn, ({ success }: TxnRequest) =>
+    success.some(({ request }) => request?.kind === 'put' && mapKey(request.value.key) === key),
+  )
+  const first = etcd.stm(tx => tx.put(key, 'begun'))
+  const commit = await trap.caught()
+  trap.off()
+  // Both wait for what becomes of the first, and run in one batch then.
+  const waiting = etcd.stm(async tx => {
+    tx.check((await tx.get(key))?.text() === 'done')
+    return 'woken'
+  })
+  const behind = etcd.stm(async tx => {
+    await tx.get(key)
+    tx.put(key, 'done')
+  })
+  await turns()
+  await commit.deliver()
+  await Promise.all([first, behind])
+  t.is((await waiting).value, 'woken')
 })
 
 test('orElse drops what the left side wrote, keeps what it read, and waits for both', async t => {
