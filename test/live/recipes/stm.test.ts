@@ -137,14 +137,14 @@ test('a conflict brings the fresh values with it: the second run reads nothing',
 
 /** What happens at which level: how often the transaction has to run. */
 const ANOMALIES: readonly {
-  readonly name: string
+  readonly title: string
   readonly runs: Readonly<Record<Isolation, number>>
   /** Meddles once, at `meddle`. */
   readonly fn: (tx: Transaction, p: string, meddle: () => Promise<unknown>) => Promise<void>
   readonly meddle: (etcd: Meddler, p: string) => Promise<unknown>
 }[] = [
   {
-    name: 'lost update',
+    title: 'lost update: each level does what it says',
     runs: { 'serializable-snapshot': 2, serializable: 2, 'repeatable-reads': 2, 'read-committed': 1 },
     fn: async (tx, p, meddle) => {
       const value = await tx.get(`${p}a`)
@@ -154,7 +154,7 @@ const ANOMALIES: readonly {
     meddle: (etcd, p) => etcd.put(`${p}a`, 'other'),
   },
   {
-    name: 'two who create the same key',
+    title: 'two who create the same key: each level does what it says',
     runs: { 'serializable-snapshot': 2, serializable: 2, 'repeatable-reads': 2, 'read-committed': 1 },
     fn: async (tx, p, meddle) => {
       if (await tx.has(`${p}new`)) return
@@ -164,7 +164,7 @@ const ANOMALIES: readonly {
     meddle: (etcd, p) => etcd.put(`${p}new`, 'other'),
   },
   {
-    name: 'write skew',
+    title: 'write skew: each level does what it says',
     runs: { 'serializable-snapshot': 2, serializable: 2, 'repeatable-reads': 2, 'read-committed': 1 },
     fn: async (tx, p, meddle) => {
       await tx.getMany([`${p}a`, `${p}b`])
@@ -174,7 +174,7 @@ const ANOMALIES: readonly {
     meddle: (etcd, p) => etcd.put(`${p}b`, 'off duty'),
   },
   {
-    name: 'phantom insert',
+    title: 'phantom insert: each level does what it says',
     runs: { 'serializable-snapshot': 2, serializable: 2, 'repeatable-reads': 1, 'read-committed': 1 },
     fn: async (tx, p, meddle) => {
       await tx.prefix(`${p}list/`)
@@ -184,7 +184,7 @@ const ANOMALIES: readonly {
     meddle: (etcd, p) => etcd.put(`${p}list/new`, 'x'),
   },
   {
-    name: 'phantom delete',
+    title: 'phantom delete: each level does what it says',
     runs: { 'serializable-snapshot': 2, serializable: 2, 'repeatable-reads': 2, 'read-committed': 1 },
     fn: async (tx, p, meddle) => {
       await tx.prefix(`${p}list/`)
@@ -194,7 +194,7 @@ const ANOMALIES: readonly {
     meddle: (etcd, p) => etcd.delete(`${p}list/one`),
   },
   {
-    name: 'overwriting what was not read',
+    title: 'overwriting what was not read: each level does what it says',
     runs: { 'serializable-snapshot': 2, serializable: 1, 'repeatable-reads': 1, 'read-committed': 1 },
     fn: async (tx, p, meddle) => {
       await tx.get(`${p}a`)
@@ -204,7 +204,7 @@ const ANOMALIES: readonly {
     meddle: (etcd, p) => etcd.put(`${p}blind`, 'other'),
   },
   {
-    name: 'change of something else',
+    title: 'change of something else: each level does what it says',
     runs: { 'serializable-snapshot': 1, serializable: 1, 'repeatable-reads': 1, 'read-committed': 1 },
     fn: async (tx, p, meddle) => {
       await tx.get(`${p}a`)
@@ -222,8 +222,8 @@ const ANOMALIES: readonly {
 
 type Meddler = Awaited<ReturnType<typeof player>>['etcd']
 
-for (const { name, runs, fn, meddle } of ANOMALIES) {
-  test(`${name}: each level does what it says`, async t => {
+for (const { title, runs, fn, meddle } of ANOMALIES) {
+  test(title, async t => {
     const { etcd } = await player(t, server())
     const other = await player(t, server())
     for (const isolation of LEVELS) {
