@@ -726,8 +726,17 @@ test('a member that lags behind the base has the attempt made again', async t =>
   t.is(runs, 3)
 })
 
-for (const fate of ['applied', 'never applied'] as const) {
-  test(`a commit without an answer that was ${fate}: unknown, or found out with exactlyOnce`, async t => {
+for (const { title, fate } of [
+  {
+    title: 'a commit without an answer that was applied: unknown, or found out with exactlyOnce',
+    fate: 'applied',
+  },
+  {
+    title: 'a commit without an answer that was never applied: unknown, or found out with exactlyOnce',
+    fate: 'never applied',
+  },
+] as const) {
+  test(title, async t => {
     const { etcd, net } = await player(t, server(), { requestTimeoutMs: 4000 })
     const p = uniquePrefix(t)
     const commits =
