@@ -1,14 +1,19 @@
 /**
  * One side of a comparison in a process of its own: answers jobs as `go/main.go` does when it serves.
  *
- *     node dist/benchmarks/peer.js quorate | bare
+ *     node dist/benchmarks/peer.js quorate | bare | etcd3
  */
 import { createInterface } from 'node:readline'
 import { BareWorker } from './support/bare.ts'
-import type { Answer, Job } from './support/job.ts'
+import { Etcd3Worker } from './support/etcd3.ts'
+import type { Answer, Job, Worker } from './support/job.ts'
 import { QuorateWorker } from './support/quorate.ts'
 
-const worker = process.argv[2] === 'bare' ? new BareWorker() : new QuorateWorker()
+const workers: Readonly<Record<string, () => Worker>> = {
+  bare: () => new BareWorker(),
+  etcd3: () => new Etcd3Worker(),
+}
+const worker = (workers[process.argv[2] ?? ''] ?? (() => new QuorateWorker()))()
 for await (const line of createInterface({ input: process.stdin })) {
   const answer: Answer = await worker
     .run(JSON.parse(line) as Job)

@@ -1,7 +1,7 @@
 /**
  * Measures this library beside etcd's Go client, on the same server and in the same run.
  *
- *     npm run bench -- [hand-off] [election] [lock] [rw-lock] [alone] [--series 3.4|3.5]... [--rounds N] [--seconds S] [--json] [--record]
+ *     npm run bench -- [hand-off] [election] [lock] [rw-lock] [alone] [stm] [--series 3.4|3.5]... [--rounds N] [--seconds S] [--json] [--record]
  */
 import { startEtcd } from '../test/support/etcd-server.ts'
 import { alone } from './scenarios/alone.ts'
@@ -9,6 +9,7 @@ import { election } from './scenarios/election.ts'
 import { handOff } from './scenarios/hand-off.ts'
 import { lock } from './scenarios/lock.ts'
 import { rwLock } from './scenarios/rw-lock.ts'
+import { stm } from './scenarios/stm.ts'
 import { type Plan, planFrom, usage } from './support/arguments.ts'
 import { thisMachine } from './support/machine.ts'
 import { record } from './support/record.ts'
@@ -17,7 +18,7 @@ import { alternate } from './support/rounds.ts'
 import type { Scenario } from './support/scenario.ts'
 import { startSides } from './support/side-process.ts'
 
-const all = [handOff, election, lock, rwLock, alone]
+const all = [handOff, election, lock, rwLock, alone, stm]
 
 try {
   const plan = planFrom(process.argv.slice(2), all)
@@ -35,7 +36,10 @@ async function run(plan: Plan): Promise<void> {
       const report = await measure(scenario, series, plan)
       reports.push(report)
       if (plan.record) console.error(`recorded in ${await record(report)}`)
-      if (plan.output === 'table') console.log(markdown(report, scenario.sides))
+      if (plan.output === 'table') {
+        const sides = scenario.sides.filter(side => report.settings[0]?.sides[side] !== undefined)
+        console.log(markdown(report, sides))
+      }
     }
   }
   if (plan.output === 'json') console.log(JSON.stringify(reports, undefined, 2))

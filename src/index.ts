@@ -23,10 +23,12 @@ export { Latch, type LatchWaitOptions } from '../recipes/latch.ts'
 // Connecting
 
 export type { Contender } from '../recipes/contender.ts'
+export { type ChangeOptions, Counter } from '../recipes/counter.ts'
 export { Election, ElectionView, type LeadershipPlace, type ObserveOptions } from '../recipes/election.ts'
 export { type ExplainedKind, type ExplainedPlace, Explanation } from '../recipes/explain.ts'
 export { Handle, type ReleaseOptions } from '../recipes/handle.ts'
 export { Hold } from '../recipes/hold.ts'
+export { type IdBlock, IdBlocks, type IdBlocksOptions } from '../recipes/id-blocks.ts'
 export type { RevocationRequest } from '../recipes/internal/revocation.ts'
 export type { LimitMismatch } from '../recipes/internal/semaphore-limit.ts'
 export type { SlotHolder } from '../recipes/internal/semaphore-reading.ts'
@@ -42,6 +44,18 @@ export { Permit } from '../recipes/permit.ts'
 export { ReadWriteHold } from '../recipes/read-write-hold.ts'
 export { RwMutex, RwMutexView } from '../recipes/rw-mutex.ts'
 export { type AcquireOptions, Semaphore, type SemaphoreOptions, SemaphoreView } from '../recipes/semaphore.ts'
+export { Sequence } from '../recipes/sequence.ts'
+export type { StmOptions, StmResult } from '../recipes/stm.ts'
+export type {
+  Isolation,
+  Transaction,
+  TransactionKeyValue,
+  TransactionPutOptions,
+  TransactionRangeOptions,
+  TransactionReads,
+} from '../recipes/transaction.ts'
+export { VersionedValue } from '../recipes/versioned-value.ts'
+export type { WatchValueOptions } from '../recipes/watched-value.ts'
 // The cluster itself
 export type { Access, AuthStatus, Grant, Permission, Role, User } from './client/auth.ts'
 export type { AddMemberOptions, Member, MembersOptions } from './client/cluster.ts'

@@ -3,6 +3,7 @@
 //	bench hand-off -endpoint E -name N -sessions S -clients one|each -seconds D [-warm-up D]
 //	bench election -endpoint E -name N -sessions S -clients one|each -seconds D [-warm-up D]
 //	bench lock     -endpoint E -name N -in-flight K -seconds D [-warm-up D]
+//	bench stm      -endpoint E -name N -in-flight K -keys one|each -seconds D [-warm-up D]
 //	bench serve    one JSON object per line on stdin, one result per line on stdout:
 //	               {"cmd":"hand-off","endpoint":E,"name":N,"sessions":S,"clients":"one","seconds":D,"warmUp":D}
 //	               {"cmd":"lock","endpoint":E,"name":N,"inFlight":K,"seconds":D,"warmUp":D}
@@ -40,6 +41,7 @@ type job struct {
 	Sessions int     `json:"sessions"`
 	Clients  string  `json:"clients"`
 	InFlight int     `json:"inFlight"`
+	Keys     string  `json:"keys"`
 	Seconds  float64 `json:"seconds"`
 	WarmUp   float64 `json:"warmUp"`
 }
@@ -52,6 +54,7 @@ func defaults() job {
 		Sessions: 2,
 		Clients:  "one",
 		InFlight: 1,
+		Keys:     "each",
 		Seconds:  5,
 		WarmUp:   1,
 	}
@@ -71,9 +74,16 @@ type lockResult struct {
 	P99Ms   float64 `json:"p99Ms"`
 }
 
+type stmResult struct {
+	Transactions int     `json:"transactions"`
+	Seconds      float64 `json:"seconds"`
+	P50Ms        float64 `json:"p50Ms"`
+	P99Ms        float64 `json:"p99Ms"`
+}
+
 func main() {
 	if len(os.Args) < 2 {
-		fmt.Fprintln(os.Stderr, "usage: bench hand-off | election | lock | serve [flags]")
+		fmt.Fprintln(os.Stderr, "usage: bench hand-off | election | lock | stm | serve [flags]")
 		os.Exit(2)
 	}
 	bench := &bench{shared: map[string]*clientv3.Client{}}
@@ -99,6 +109,7 @@ func parse(command string, arguments []string) job {
 	flags.IntVar(&j.Sessions, "sessions", j.Sessions, "how many contend for one lock")
 	flags.StringVar(&j.Clients, "clients", j.Clients, "one client for all sessions, or each its own")
 	flags.IntVar(&j.InFlight, "in-flight", j.InFlight, "how many locks are worked on at a time")
+	flags.StringVar(&j.Keys, "keys", j.Keys, "one key for all transactions, or each worker its own")
 	flags.Float64Var(&j.Seconds, "seconds", j.Seconds, "measured time")
 	flags.Float64Var(&j.WarmUp, "warm-up", j.WarmUp, "seconds before measuring")
 	flags.Parse(arguments)
@@ -131,6 +142,8 @@ func (b *bench) run(j job) (interface{}, error) {
 		return b.handOff(j)
 	case "lock", "read-lock":
 		return b.lock(j)
+	case "stm":
+		return b.stm(j)
 	default:
 		return nil, fmt.Errorf("no such command: %q", j.Command)
 	}
@@ -256,6 +269,46 @@ func freeLock(j job, session *concurrency.Session, name string) (take, leave fun
 	ctx := context.Background()
 	mutex := concurrency.NewMutex(session, name)
 	return func() error { return mutex.Lock(ctx) }, func() error { return mutex.Unlock(ctx) }
+}
+
+// stm counts in transactions: every worker a key of its own, or all of them one.
+func (b *bench) stm(j job) (interface{}, error) {
+	if j.Keys != "one" && j.Keys != "each" {
+		return nil, fmt.Errorf("keys is one or each, not %q", j.Keys)
+	}
+	client, err := b.sharedClient(j.Endpoint)
+	if err != nil {
+		return nil, err
+	}
+	window := startWindow(j)
+	samples, err := eachOf(j.InFlight, func(worker int, sample func(time.Duration)) error {
+		key := j.Name
+		if j.Keys == "each" {
+			key += "-" + strconv.Itoa(worker)
+		}
+		for {
+			began := time.Since(window.origin)
+			_, err := concurrency.NewSTM(client, func(tx concurrency.STM) error {
+				number, _ := strconv.Atoi(tx.Get(key))
+				tx.Put(key, strconv.Itoa(number+1))
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+			ended := time.Since(window.origin)
+			if window.contains(ended) {
+				sample(ended - began)
+			}
+			if window.isOver(ended) {
+				return nil
+			}
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return stmResult{len(samples), j.Seconds, percentile(samples, 50), percentile(samples, 99)}, nil
 }
 
 func (b *bench) clientFor(j job) (*clientv3.Client, error) {

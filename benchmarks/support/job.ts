@@ -1,6 +1,6 @@
 /** What a side is asked to do and what it answers: one line of JSON each, the same for every language. */
 
-export type Job = HandOffJob | LockJob
+export type Job = HandOffJob | LockJob | StmJob
 
 export interface Conditions {
   readonly endpoint: string
@@ -25,9 +25,17 @@ export interface LockWork {
   readonly inFlight: number
 }
 
-export type Work = HandOffWork | LockWork
+/** So many workers read a number and write the next one, in transactions: all of one key, or each of its own. */
+export interface StmWork {
+  readonly cmd: 'stm'
+  readonly inFlight: number
+  readonly keys: 'one' | 'each'
+}
+
+export type Work = HandOffWork | LockWork | StmWork
 export type HandOffJob = HandOffWork & Conditions
 export type LockJob = LockWork & Conditions
+export type StmJob = StmWork & Conditions
 
 interface Times {
   readonly seconds: number
@@ -35,12 +43,17 @@ interface Times {
   readonly p99Ms: number
 }
 
-export type Result = ({ readonly handOffs: number } | { readonly locks: number }) & Times
+export type Result = (
+  | { readonly handOffs: number }
+  | { readonly locks: number }
+  | { readonly transactions: number }
+) &
+  Times
 
 export type Answer = Result | { readonly error: string }
 
 /** Who does the same work, to be compared. */
-export type Side = 'quorate' | 'go' | 'bare'
+export type Side = 'quorate' | 'go' | 'bare' | 'etcd3'
 
 /** What answers jobs in the process of a side. */
 export interface Worker {

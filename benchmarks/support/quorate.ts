@@ -1,5 +1,5 @@
 import { connect, type Etcd, type Session } from '../../src/index.ts'
-import type { HandOffJob, Job, LockJob, Result, Worker } from './job.ts'
+import type { HandOffJob, Job, LockJob, Result, StmJob, Worker } from './job.ts'
 import { Window } from './window.ts'
 
 /** Far longer than a job: no renewal falls into it on either side. */
@@ -11,6 +11,7 @@ export class QuorateWorker implements Worker {
   readonly #shared = new Map<string, Promise<Etcd>>()
 
   run(job: Job): Promise<Result> {
+    if (job.cmd === 'stm') return this.#stm(job)
     return 'inFlight' in job ? this.#lock(job) : this.#handOff(job)
   }
 
@@ -74,6 +75,29 @@ export class QuorateWorker implements Worker {
     }
     await Promise.all(Array.from({ length: job.inFlight }, (_, worker) => work(worker)))
     return { locks: window.count, ...window.times() }
+  }
+
+  async #stm(job: StmJob): Promise<Result> {
+    const etcd = await this.#client(job.endpoint)
+    const window = new Window(job)
+    const work = async (worker: number) => {
+      const key = job.keys === 'one' ? job.name : `${job.name}-${worker}`
+      for (;;) {
+        const beganAtMs = performance.now()
+        await etcd.stm(
+          async tx => {
+            const number = Number((await tx.get(key))?.text() ?? 0)
+            tx.put(key, String(number + 1))
+          },
+          { maxAttempts: Number.MAX_SAFE_INTEGER },
+        )
+        const endedAtMs = performance.now()
+        window.sample(endedAtMs - beganAtMs, endedAtMs)
+        if (window.isOver(endedAtMs)) return
+      }
+    }
+    await Promise.all(Array.from({ length: job.inFlight }, (_, worker) => work(worker)))
+    return { transactions: window.count, ...window.times() }
   }
 
   #client(endpoint: string): Promise<Etcd> {

@@ -50,7 +50,12 @@ export async function alternate(
 
 /** The lock of one job, met by no other of the same server. */
 function nameOf(work: Work, side: Side, round: number): string {
-  const setting = 'inFlight' in work ? work.inFlight : `${work.clients}-${work.sessions}`
+  const setting =
+    work.cmd === 'stm'
+      ? `${work.keys}-${work.inFlight}`
+      : 'inFlight' in work
+        ? work.inFlight
+        : `${work.clients}-${work.sessions}`
   return `${work.cmd}-${setting}-${side}-${round}`
 }
 
@@ -74,5 +79,6 @@ function outcomeOf(results: ReadonlyMap<Side, readonly Result[]>): Outcome {
 }
 
 function perSecond(result: Result): number {
+  if ('transactions' in result) return result.transactions / result.seconds
   return ('handOffs' in result ? result.handOffs : result.locks) / result.seconds
 }

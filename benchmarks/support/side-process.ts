@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { createInterface, type Interface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { buildGo } from '../../test/support/go-peer.ts'
+import { etcd3Folder, isEtcd3Installed } from './etcd3.ts'
 import type { Answer, Job, Result, Side } from './job.ts'
 
 const peer = fileURLToPath(new URL('../peer.js', import.meta.url))
@@ -46,8 +47,10 @@ export class SideProcess implements AsyncDisposable {
 export async function startSides(
   sides: readonly Side[],
 ): Promise<AsyncDisposable & { readonly processes: readonly SideProcess[] }> {
-  const commands = await Promise.all(sides.map(commandOf))
-  const processes = sides.map((side, index) => new SideProcess(side, commands[index]!))
+  const present = sides.filter(side => side !== 'etcd3' || isEtcd3Installed())
+  if (present.length < sides.length) console.error(`without etcd3: npm install --prefix ${etcd3Folder}`)
+  const commands = await Promise.all(present.map(commandOf))
+  const processes = present.map((side, index) => new SideProcess(side, commands[index]!))
   return {
     processes,
     async [Symbol.asyncDispose]() {

@@ -68,6 +68,11 @@ export class Engine {
     this.#warnings = new Emitter(runtime)
   }
 
+  /** Does this client name itself, so that the cluster may refuse it one key and not another? */
+  get authenticated(): boolean {
+    return this.#tokens.renewable
+  }
+
   /** Resolves when one endpoint has spoken HTTP/2 and taken the credentials. Bounded by the signal. */
   async reach(signal: AbortSignal): Promise<void> {
     await this.streams.reach({ lane: 'data', signal })

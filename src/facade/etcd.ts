@@ -1,11 +1,17 @@
 import { Barrier } from '../../recipes/barrier.ts'
+import { Counter } from '../../recipes/counter.ts'
 import { ElectionView } from '../../recipes/election.ts'
+import { IdBlocks, type IdBlocksOptions } from '../../recipes/id-blocks.ts'
 import { Latch } from '../../recipes/latch.ts'
 import { type LeadOptions, lead } from '../../recipes/lead.ts'
 import type { Term } from '../../recipes/lead-term.ts'
 import { MutexView } from '../../recipes/mutex.ts'
 import { RwMutexView } from '../../recipes/rw-mutex.ts'
 import { SemaphoreView } from '../../recipes/semaphore.ts'
+import { Sequence } from '../../recipes/sequence.ts'
+import { type StmOptions, type StmResult, stm } from '../../recipes/stm.ts'
+import type { Transaction } from '../../recipes/transaction.ts'
+import { VersionedValue } from '../../recipes/versioned-value.ts'
 import { Client, namespaceSpace } from '../client/client.ts'
 import { ServerElection } from '../client/server-election.ts'
 import { ServerLock } from '../client/server-lock.ts'
@@ -69,6 +75,35 @@ export class Etcd extends Client {
   /** Opens when so many have counted it down. See {@link Latch}. */
   latch(name: Bytes): Latch {
     return new Latch(this.engine, this.space, name)
+  }
+
+  /** Runs `fn` as one transaction, as often as it takes. See {@link stm}. */
+  async stm<Value>(
+    fn: (tx: Transaction) => Value | Promise<Value>,
+    options?: StmOptions,
+  ): Promise<StmResult<Value>> {
+    this.assertOpen()
+    return stm(this.engine, this.space, fn, options)
+  }
+
+  /** A number that many processes count in. See {@link Counter}. */
+  counter(name: Bytes): Counter {
+    return new Counter(this.engine, this.space, name)
+  }
+
+  /** Numbers without a gap, each given once. See {@link Sequence}. */
+  sequence(name: Bytes): Sequence {
+    return new Sequence(this.engine, this.space, name)
+  }
+
+  /** Unique ids by the thousand. See {@link IdBlocks}. */
+  idBlocks(name: Bytes, options?: IdBlocksOptions): IdBlocks {
+    return new IdBlocks(this.engine, this.space, name, options)
+  }
+
+  /** One value, changed only by those who know it. See {@link VersionedValue}. */
+  value(name: Bytes): VersionedValue {
+    return new VersionedValue(this.engine, this.space, name)
   }
 
   /** A view in which every key begins with `prefix`, unseen. Closing it closes what was opened through it. */

@@ -44,6 +44,7 @@ export type ErrorCode =
   | 'NAME_CLASH'
   | 'BARRIER_BROKEN'
   | 'TOO_MANY_PARTICIPANTS'
+  | 'CONFLICT'
 
 /**
  * Whether the request can have taken effect.

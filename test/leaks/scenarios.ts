@@ -196,6 +196,38 @@ export const scenarios: readonly Scenario[] = [
     },
   },
   {
+    name: 'transactions, alone, together and waiting',
+    async open({ connect, signal }) {
+      const etcd = await connect()
+      return {
+        async cycle(index) {
+          const count = (key: string) =>
+            etcd.stm(
+              async tx => {
+                tx.put(key, String(Number((await tx.get(key))?.text() ?? 0) + 1))
+              },
+              { signal },
+            )
+          const last = `${index}`
+          const waiting = etcd.stm(async tx => tx.check((await tx.get('stm/last'))?.text() === last), {
+            signal,
+          })
+          await Promise.all([count('stm/same'), count('stm/same'), count(`stm/${index % 7}`)])
+          await etcd.stm(tx => tx.put('stm/last', last), { signal })
+          await waiting
+          const patience = new AbortController()
+          const never = etcd.stm(async tx => tx.check(await tx.get('stm/never')), { signal: patience.signal })
+          patience.abort()
+          await never.catch(() => {})
+        },
+        async close() {
+          await etcd.delete(prefix('stm/'))
+          await etcd.close()
+        },
+      }
+    },
+  },
+  {
     name: 'watch and cancel',
     async open({ connect, signal }) {
       const etcd = await connect()

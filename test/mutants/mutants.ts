@@ -1810,6 +1810,132 @@ export const mutants: readonly Mutant[] = [
       ),
     ],
   },
+
+  // ── Transactions ─────────────────────────────────────────────────────────────────────────────────────
+  {
+    name: 'stm-gains-of-a-range-not-compared',
+    promise: 'a key that appears in a range that was read is a conflict',
+    file: 'recipes/internal/stm-batch.ts',
+    find: "if (isolation !== 'repeatable-reads') {",
+    replace: 'if (at.revision === -1n) {',
+    tests: [by('live/recipes/stm', 'phantom insert: each level does what it says')],
+    simulations: ['stm'],
+  },
+  {
+    name: 'stm-losses-of-a-range-not-compared',
+    promise: 'a key that disappears from a range that was read is a conflict',
+    file: 'recipes/internal/stm-batch.ts',
+    find: 'for (const { key, written } of items) same.set(key, written)',
+    replace: 'void items',
+    tests: [by('live/recipes/stm', 'phantom delete: each level does what it says')],
+  },
+  {
+    name: 'stm-absence-not-compared',
+    promise: 'a key that was not there when it was read must still not be there',
+    file: 'recipes/internal/stm-batch.ts',
+    find: 'same.set(interval.from, items[0]?.written ?? ABSENT)',
+    replace: 'if (items[0] !== undefined) same.set(interval.from, items[0].written)',
+    tests: [by('live/recipes/stm', 'two who create the same key: each level does what it says')],
+  },
+  {
+    name: 'stm-blind-write-not-guarded',
+    promise: 'at the default level a key that is only written was written by nobody else meanwhile',
+    file: 'recipes/internal/stm-batch.ts',
+    find: "if (isolation !== 'serializable-snapshot') return conditions",
+    replace: 'if (isolation !== undefined) return conditions',
+    tests: [by('live/recipes/stm', 'overwriting what was not read: each level does what it says')],
+  },
+  {
+    name: 'stm-reads-not-pinned',
+    promise: 'all reads of a transaction are of one revision',
+    file: 'recipes/internal/stm-view.ts',
+    find: 'await this.#reader.read(interval, limit, base).answer',
+    replace: 'await this.#reader.read(interval, limit, base < 0n ? base : undefined).answer',
+    tests: [
+      by(
+        'live/recipes/stm',
+        'read skew: seen by no run at the serializable levels, committed on at none but read-committed',
+      ),
+    ],
+  },
+  {
+    name: 'stm-batch-blind-to-itself',
+    promise: 'in a batch each transaction sees what those before it have written',
+    file: 'recipes/internal/stm-view.ts',
+    find: 'this.#pending = batch.writes',
+    replace: 'this.#pending = new (batch.writes.constructor as new () => typeof batch.writes)()',
+    tests: [
+      by('live/recipes/stm', 'transactions of one client on one key are committed together, and count'),
+    ],
+    simulations: ['stm'],
+  },
+  {
+    name: 'stm-wake-up-lost-to-the-own-batch',
+    promise: 'who waits is woken by those behind it in its own batch',
+    file: 'recipes/internal/stm-lane.ts',
+    find: "changed ? { kind: 'again' }",
+    replace: "changed && seats.length === 0 ? { kind: 'again' }",
+    tests: [by('live/recipes/stm', 'a retry in a batch is woken by the write of one behind it')],
+  },
+  {
+    name: 'stm-intermediate-value-trusted',
+    promise: 'who outlasts its batch has seen what the batch came to, not what a later member overwrote',
+    file: 'recipes/internal/stm-batch.ts',
+    find: "last === 'deleted' || last?.value !== item.value",
+    replace: "last === 'deleted'",
+    tests: [
+      by(
+        'live/recipes/stm',
+        'functions that take their time in the middle of a batch lose no update, and get their turn',
+      ),
+    ],
+  },
+  {
+    name: 'stm-verdict-of-a-lane-unheard',
+    promise: 'what a lane says of a run is heard also when it is said before the run has ended',
+    file: 'recipes/internal/stm-member.ts',
+    find: 'this.#travel?.resolve(verdict)\n',
+    replace: 'this.#travel?.resolve(verdict)\n      this.#travel = undefined\n',
+    tests: [
+      by(
+        'live/recipes/stm',
+        'functions that take their time in the middle of a batch lose no update, and get their turn',
+      ),
+    ],
+    simulations: ['stm'],
+  },
+  {
+    name: 'stm-watch-from-too-late',
+    promise: 'the watch of a retry begins with the revision after the read',
+    file: 'recipes/internal/stm-wait.ts',
+    find: 'startRevision: since + 1n',
+    replace: 'startRevision: since + 2n',
+    tests: [by('live/recipes/stm', 'a change between the read and the watch wakes a retry')],
+  },
+  {
+    name: 'stm-left-branch-leaves-writes',
+    promise: 'the writes of a branch that retries are dropped',
+    file: 'recipes/internal/stm-transaction.ts',
+    find: 'const log = new WriteLog()',
+    replace: 'const log = this.#log',
+    tests: [
+      by('live/recipes/stm', 'orElse drops what the left side wrote, keeps what it read, and waits for both'),
+    ],
+  },
+  {
+    name: 'stm-marker-not-read',
+    promise: 'a marker that is there says that the commit was made',
+    file: 'recipes/internal/stm-marker.ts',
+    find: 'return found?.createRevision',
+    replace: 'return undefined',
+    tests: [
+      by(
+        'live/recipes/stm',
+        'a commit without an answer that was applied: unknown, or found out with exactlyOnce',
+      ),
+    ],
+    simulations: ['stm'],
+  },
 ]
 
 function by(file: string, title?: string): Suspect {

@@ -4,6 +4,7 @@ import type { Violation } from '../checkers/history.ts'
 import { oneAtATime } from '../checkers/line-rule.ts'
 import { checkPlacesOfNobody } from '../checkers/places-of-nobody.ts'
 import { checkSessions } from '../checkers/sessions.ts'
+import { checkTransactions } from '../checkers/transactions.ts'
 import { truthOf } from '../checkers/truth-of.ts'
 import { disturbing, type Plan } from './plan.ts'
 import { FAULTY_PART, type Played, play } from './play.ts'
@@ -31,7 +32,11 @@ export async function run(plan: Plan, options: RunOptions = {}): Promise<Verdict
   const workload = workloadOf(plan.recipe)
   if (workload === undefined) throw new RangeError(`no such recipe to simulate: ${plan.recipe}`)
   const played = await play(plan, workload, options)
-  const violations = [...played.complaints, ...checked(plan, played)]
+  const violations = [
+    ...played.complaints,
+    ...checked(plan, played),
+    ...checkTransactions(played.history, played.transactions, assumptionsOf(plan)),
+  ]
   if (options.twice === true) {
     const again = await play(plan, workload)
     if (again.hash !== played.hash)

@@ -1,5 +1,6 @@
 import type { History, Violation } from '../checkers/history.ts'
 import type { SessionLife } from '../checkers/sessions.ts'
+import type { Transacted } from '../checkers/transactions.ts'
 import { Cluster } from './cluster.ts'
 import { Nemesis } from './nemesis.ts'
 import { Network } from './network.ts'
@@ -26,6 +27,7 @@ export interface Played {
   readonly hash: string
   readonly history: History
   readonly sessions: readonly SessionLife[]
+  readonly transactions: readonly Transacted[]
   /** What went wrong on the stage itself; the rest is for the checkers to find in the history. */
   readonly complaints: readonly Violation[]
   readonly acquisitions: number
@@ -115,6 +117,7 @@ class Performance {
       hash,
       history,
       sessions: this.#recorder.sessions(),
+      transactions: this.#recorder.transactions,
       complaints: this.#complaints,
       acquisitions: this.#recorder.granted,
       overAtMs,
@@ -182,7 +185,8 @@ class Performance {
     const last = this.#cast.at(-1)
     if (last?.isDone !== true) this.#complain('line-blocked', 'some line cannot be had')
     // Connections of crashed processes are given up, and leases nobody renews run out.
-    await this.#world.run(this.#world.nowMs + this.#plan.ttl * 2000 + 25_000)
+    const leaseMs = Math.max(this.#plan.ttl * 2000, this.#workload.longestLeaseMs ?? 0)
+    await this.#world.run(this.#world.nowMs + leaseMs + 25_000)
   }
 
   #nothingIsLeft(): void {

@@ -14,11 +14,14 @@ import type {
   Write,
 } from '../checkers/history.ts'
 import type { SessionLife } from '../checkers/sessions.ts'
+import type { Seen, Transacted } from '../checkers/transactions.ts'
 import type { Cluster } from './cluster.ts'
 import type { SimulatedProcess } from './simulated-process.ts'
 import type { World } from './world.ts'
 
 type Mutable<Entry> = { -readonly [Name in keyof Entry]: Entry[Name] }
+
+type TransactionEntry = Omit<Transacted, 'seen' | 'wrote' | 'discarded'>
 
 /** A call under way. Unless it is settled, nobody heard of its end. */
 export interface OpenCall<Facts> {
@@ -40,6 +43,12 @@ export interface OpenSession {
   closed(): void
 }
 
+/** One run of a transaction, as far as it has come. */
+export interface TransactionRun {
+  readonly seen: readonly Seen[]
+  readonly wrote: ReadonlyMap<string, string | undefined>
+}
+
 /** Writes down what the processes of a simulation do, in the words of the checkers. */
 export class Recorder {
   readonly #world: World
@@ -49,6 +58,7 @@ export class Recorder {
   readonly #watches: { entry: Mutable<Watched>; told: Told[] }[] = []
   readonly #writes: Write[] = []
   readonly #reads: Read[] = []
+  readonly #transactions: { entry: TransactionEntry; runs: readonly TransactionRun[] }[] = []
   readonly #stalls: Stall[] = []
   readonly #interventions: Intervention[] = []
   readonly #sessions: { readonly entry: Mutable<SessionLife>; readonly open: OpenSession }[] = []
@@ -124,6 +134,27 @@ export class Recorder {
     const entry = this.#begin<Read>(process, facts)
     this.#reads.push(entry)
     return { id: entry.id, settle: (outcome, settled) => this.#settle(entry, outcome, settled) }
+  }
+
+  /** `runs` goes on to grow: a process that crashes has told of all it did. */
+  transaction(
+    process: SimulatedProcess,
+    runs: readonly TransactionRun[],
+  ): OpenCall<{ readonly revision: bigint }> {
+    const entry = this.#begin<TransactionEntry>(process, {})
+    this.#transactions.push({ entry, runs })
+    return { id: entry.id, settle: (outcome, settled) => this.#settle(entry, outcome, settled) }
+  }
+
+  get transactions(): readonly Transacted[] {
+    return this.#transactions.map(({ entry, runs }) => ({
+      ...entry,
+      seen: runs.at(-1)?.seen ?? [],
+      wrote: runs.at(-1)?.wrote ?? new Map(),
+      discarded: runs
+        .slice(0, -1)
+        .flatMap(({ wrote }) => [...wrote.values()].filter(value => value !== undefined)),
+    }))
   }
 
   watch(

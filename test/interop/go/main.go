@@ -38,6 +38,7 @@ const usage = `usage: peer COMMAND [flags]
   lease-id    grant the lease -lease-id and say which key a lock of -name has under it
   elect       campaign with -value; then the lines "proclaim V", "leader" and "resign"
   resume      go on with the leadership of -key and -token under -lease-id; then the lines of elect
+  stm-count   add 1 to the number in -name in -rounds transactions, at the isolation level -value
   observe     every leader of -name until the end of stdin
 `
 
@@ -75,6 +76,7 @@ func main() {
 		"elect":     elect,
 		"resume":    resume,
 		"observe":   observe,
+		"stm-count": stmCount,
 	}
 	command, known := commands[os.Args[1]]
 	if !known {
@@ -119,6 +121,33 @@ func (p *peer) run(command func(*peer) error) error {
 	defer client.Close()
 	p.client = client
 	return command(p)
+}
+
+var levels = map[string]concurrency.Isolation{
+	"":                      concurrency.SerializableSnapshot,
+	"serializable-snapshot": concurrency.SerializableSnapshot,
+	"serializable":          concurrency.Serializable,
+	"repeatable-reads":      concurrency.RepeatableReads,
+}
+
+func stmCount(p *peer) error {
+	level, known := levels[p.value]
+	if !known {
+		return fmt.Errorf("no such isolation level: %q", p.value)
+	}
+	say("ready", fields{})
+	for round := 0; round < p.rounds; round++ {
+		_, err := concurrency.NewSTM(p.client, func(tx concurrency.STM) error {
+			number, _ := strconv.Atoi(tx.Get(p.name))
+			tx.Put(p.name, strconv.Itoa(number+1))
+			return nil
+		}, concurrency.WithIsolation(level))
+		if err != nil {
+			return err
+		}
+	}
+	say("counted", fields{})
+	return nil
 }
 
 func lockLoop(p *peer) error {

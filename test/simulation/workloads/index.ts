@@ -11,6 +11,7 @@ import { lockAllWorkload } from './lock-all.ts'
 import { mutexWorkload } from './mutex.ts'
 import { rwMutexWorkload } from './rw-mutex.ts'
 import { semaphoreWorkload } from './semaphore.ts'
+import { stmWorkload } from './stm.ts'
 
 /** What is simulated, by the name of the recipe. */
 export const workloads: Readonly<Record<string, Workload>> = {
@@ -25,6 +26,7 @@ export const workloads: Readonly<Record<string, Workload>> = {
   mutex: mutexWorkload,
   'rw-mutex': rwMutexWorkload,
   semaphore: semaphoreWorkload,
+  stm: stmWorkload,
 }
 
 /** Programs with a mistake that must be found; played only when asked for by name. */
