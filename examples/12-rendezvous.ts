@@ -12,7 +12,9 @@ const gate = etcd.barrier('/examples/12/gate')
 const hold = await gate.hold({ session: ada })
 const waiting = gate.wait({ signal: AbortSignal.timeout(10_000) })
 await hold.release()
-console.log('the gate was', await waiting)
+// 'released' for whoever stood before it, 'absent' for whoever came when it was open, 'abandoned' had ada been lost.
+const why = await waiting
+console.log('the gate opened:', why === 'released' || why === 'absent')
 console.log('and is', await gate.wait())
 
 // A double barrier: all enter together, all leave together.
@@ -54,7 +56,7 @@ await latch.wait()
 console.log('all are ready')
 
 // Output:
-// the gate was released
+// the gate opened: true
 // and is absent
 // both are in round 0
 // everybody has come

@@ -213,13 +213,14 @@ const FAULTS: Readonly<Record<FaultKind, Fault>> = {
   },
   'process-sleeps': {
     everyMs: 15_000,
-    strike: ({ stage, random, process }) => {
+    strike: ({ stage, random, process, lasting }) => {
       const chosen = process()
       if (chosen === undefined) return
       const from = stage.world.nowMs
-      chosen.sleep(random.exponential(stage.plan.ttl * 800), () =>
+      const wake = chosen.sleep(() =>
         stage.recorder.stall({ process: chosen.name, from, until: stage.world.nowMs }),
       )
+      lasting(random.exponential(stage.plan.ttl * 800), wake)
     },
   },
   'process-crashes': {

@@ -74,7 +74,8 @@ test('while its machine sleeps the monotonic clock stands still, and boot and wa
   process.setTimer(100, () => fired.push(world.nowMs))
   await world.run(50)
   const [mono, boot, wall] = [process.now(), process.bootNow(), process.wallNow()]
-  process.sleep(5000, () => {})
+  const wake = process.sleep(() => {})
+  world.at(5050, 'wake', wake)
   await world.run(5050 + 1)
   t.true(process.now() - mono < 2)
   t.true(process.bootNow() - boot >= 5000)

@@ -155,13 +155,15 @@ export class SimulatedProcess implements Runtime {
     this.#catchUp(backlog)
   }
 
-  /** The machine sleeps and wakes again: monotonic time stood still, boot and wall time did not. */
-  sleep(forMs: number, awake: () => void): void {
-    if (this.#life.kind !== 'running') return
+  /** The machine sleeps until what this returns is called: monotonic time stands still, boot and wall time do not. */
+  sleep(awake: () => void): () => void {
+    if (this.#life.kind !== 'running') return () => {}
+    const fellAsleepMs = this.world.nowMs
     this.standStill()
-    this.world.after(forMs, 'wake', () => {
+    return () => {
       awake()
       if (this.#life.kind !== 'still') return
+      const forMs = this.world.nowMs - fellAsleepMs
       this.#sleptMs += forMs
       // No timer came closer meanwhile; those that were about to fire fire now.
       for (const pending of this.#timers) {
@@ -171,7 +173,7 @@ export class SimulatedProcess implements Runtime {
       }
       this.#life = { ...this.#life, timers: [] }
       this.goOn()
-    })
+    }
   }
 
   /** Nothing of it runs any more, and nothing cleans up. */

@@ -63,6 +63,7 @@ function isSound({ hostile, faults }: Plan): boolean {
 const DEPRIVING: ReadonlySet<string> = new Set([
   'lease-revoked',
   'lease-expires-early',
+  'lease-ends-at-deadline',
   'key-deleted',
   'key-overwritten',
 ])
