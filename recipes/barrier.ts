@@ -7,8 +7,8 @@ import { checkOptions, checkSignal } from '../src/support/options.ts'
 import { type Bytes, mapKey, text } from '../src/wire/bytes.ts'
 import { EtcdError } from '../src/wire/errors.ts'
 import type { KeyValue } from '../src/wire/gen/kv.g.ts'
-import { BarrierKey } from './internal/barrier-key.ts'
-import { checkedName, encoded, NO_END, persist, unlessAborted } from './internal/barrier-wire.ts'
+import { BarrierKey } from './internal/barrier/key.ts'
+import { checkedName, encoded, NO_END, persist, unlessAborted } from './internal/barrier/wire.ts'
 import { untilKeys } from './internal/watched-keys.ts'
 
 const DISPOSE_MS = 5000

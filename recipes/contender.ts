@@ -5,7 +5,7 @@ import { prefixEnd, text } from '../src/wire/bytes.ts'
 import type { KeyValue } from '../src/wire/gen/kv.g.ts'
 import { SortOrder, SortTarget } from '../src/wire/gen/rpc.g.ts'
 import { methods } from '../src/wire/methods.ts'
-import { entryOf, isForeign, type KeysOfSession } from './internal/entry.ts'
+import { entryOf, isForeign, type KeysOfSession } from './internal/line/entry.ts'
 
 /** Somebody in a line, as far as its key tells. */
 export interface Contender {

@@ -3,9 +3,9 @@ import type { CallOptions } from '../src/client/submitter.ts'
 import type { SessionContext } from '../src/session/session-context.ts'
 import { checkInteger, checkOptions, checkSignal } from '../src/support/options.ts'
 import { type Bytes, text } from '../src/wire/bytes.ts'
-import { type Gathering, gather } from './internal/barrier-gathering.ts'
-import { Rounds } from './internal/barrier-rounds.ts'
-import { checkedName, persist, unlessAborted } from './internal/barrier-wire.ts'
+import { type Gathering, gather } from './internal/barrier/gathering.ts'
+import { Rounds } from './internal/barrier/rounds.ts'
+import { checkedName, persist, unlessAborted } from './internal/barrier/wire.ts'
 
 export interface CyclicBarrierOptions {
   /**

@@ -6,8 +6,8 @@ import { checkInteger, checkOneOf, checkOptions, checkSignal } from '../src/supp
 import { type Bytes, prefixEnd, text } from '../src/wire/bytes.ts'
 import type { KeyValue } from '../src/wire/gen/kv.g.ts'
 import { methods } from '../src/wire/methods.ts'
-import { type Gathering, gather, type Passage } from './internal/barrier-gathering.ts'
-import { endOf, isThere, type Round, Rounds } from './internal/barrier-rounds.ts'
+import { type Gathering, gather, type Passage } from './internal/barrier/gathering.ts'
+import { endOf, isThere, type Round, Rounds } from './internal/barrier/rounds.ts'
 import {
   checkedName,
   deleteOf,
@@ -17,7 +17,7 @@ import {
   persist,
   readOf,
   unlessAborted,
-} from './internal/barrier-wire.ts'
+} from './internal/barrier/wire.ts'
 import { untilKeys } from './internal/watched-keys.ts'
 
 const DISPOSE_MS = 5000

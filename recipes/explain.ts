@@ -1,6 +1,6 @@
 import { text } from '../src/wire/bytes.ts'
 import type { Contender } from './contender.ts'
-import type { SemaphoreReading, SlotHolder } from './internal/semaphore-reading.ts'
+import type { SemaphoreReading, SlotHolder } from './internal/semaphore/reading.ts'
 
 /** One place in a line, and why it is where it is. */
 export interface ExplainedPlace {

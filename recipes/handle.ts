@@ -7,8 +7,8 @@ import { within } from '../src/support/bounded.ts'
 import { LazyAbort } from '../src/support/lazy-abort.ts'
 import { checkOptions, checkSignal } from '../src/support/options.ts'
 import { EtcdError } from '../src/wire/errors.ts'
-import { type Claim, giveUp } from './internal/claim.ts'
-import { watchOwnKey } from './internal/own-key-watch.ts'
+import { type Claim, giveUp } from './internal/line/claim.ts'
+import { watchOwnKey } from './internal/line/own-key-watch.ts'
 
 const DISPOSE_MS = 5000
 

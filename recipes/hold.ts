@@ -2,10 +2,10 @@ import type { SessionContext } from '../src/session/session-context.ts'
 import { text } from '../src/wire/bytes.ts'
 import type { EtcdError } from '../src/wire/errors.ts'
 import { Handle, type ReleaseOptions } from './handle.ts'
-import type { Claim } from './internal/claim.ts'
-import type { LockDelay } from './internal/lock-delay.ts'
-import { MaxHold } from './internal/max-hold.ts'
-import { type RevocationRequest, revocationKey, watchRevocation } from './internal/revocation.ts'
+import type { Claim } from './internal/line/claim.ts'
+import type { LockDelay } from './internal/mutex/lock-delay.ts'
+import { MaxHold } from './internal/mutex/max-hold.ts'
+import { type RevocationRequest, revocationKey, watchRevocation } from './internal/mutex/revocation.ts'
 
 /** What more a hold was asked to do than to last until it is unlocked or lost. */
 export interface HoldTerms {

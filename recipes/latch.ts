@@ -21,7 +21,7 @@ import {
   readOf,
   versionOf,
   writtenAt,
-} from './internal/barrier-wire.ts'
+} from './internal/barrier/wire.ts'
 import { untilKeys } from './internal/watched-keys.ts'
 
 export interface LatchWaitOptions {

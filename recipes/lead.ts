@@ -1,7 +1,7 @@
 import type { Client } from '../src/client/client.ts'
 import { checkInteger, checkOneOf, checkOptions, checkSignal } from '../src/support/options.ts'
 import { type Bytes, toBytes } from '../src/wire/bytes.ts'
-import { LeadLoop, type LeadPlan } from './internal/lead-loop.ts'
+import { LeadLoop, type LeadPlan } from './internal/lead/loop.ts'
 import type { LeadState } from './lead-state.ts'
 import type { Term } from './lead-term.ts'
 import { checkName } from './lock-options.ts'

@@ -4,9 +4,9 @@ import type { CallOptions } from '../src/client/submitter.ts'
 import type { SessionContext } from '../src/session/session-context.ts'
 import { type Bytes, text, toBytes } from '../src/wire/bytes.ts'
 import { Handle, type ReleaseOptions } from './handle.ts'
-import type { Claim } from './internal/claim.ts'
-import { orAborted } from './internal/election-signals.ts'
-import { writeValue } from './internal/election-value.ts'
+import { orAborted } from './internal/election/signals.ts'
+import { writeValue } from './internal/election/value.ts'
+import type { Claim } from './internal/line/claim.ts'
 
 /** An election that is won: we lead until we resign or lose it. */
 export class Leadership extends Handle {

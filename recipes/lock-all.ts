@@ -1,11 +1,11 @@
 import type { SessionContext } from '../src/session/session-context.ts'
 import { type Bytes, mapKey, text, toBytes } from '../src/wire/bytes.ts'
 import { Handle, type ReleaseOptions } from './handle.ts'
-import { acquire } from './internal/acquisition.ts'
-import { type Claim, linePrefix, type Wish } from './internal/claim.ts'
-import { type Mode, rules, valueIn } from './internal/read-write.ts'
-import { oneAtATime } from './internal/rule.ts'
-import { tryAcquire } from './internal/try-acquire.ts'
+import { acquire } from './internal/line/acquisition.ts'
+import { type Claim, linePrefix, type Wish } from './internal/line/claim.ts'
+import { oneAtATime } from './internal/line/rule.ts'
+import { tryAcquire } from './internal/line/try-acquire.ts'
+import { type Mode, rules, valueIn } from './internal/read-write/read-write.ts'
 import { checkedLock, checkName, type LockOptions } from './lock-options.ts'
 
 /** A name of a {@link Mutex}, or of a {@link RwMutex} with how it is to be locked. */

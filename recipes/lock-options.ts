@@ -1,7 +1,7 @@
 import { checkInteger, checkOptions, checkSignal } from '../src/support/options.ts'
 import { type Bytes, toBytes } from '../src/wire/bytes.ts'
 import type { Hold } from './hold.ts'
-import type { RevocationRequest } from './internal/revocation.ts'
+import type { RevocationRequest } from './internal/mutex/revocation.ts'
 
 export interface LockOptions {
   /** Gives up waiting: you lose your place in the line, and nothing of you stays in it. */

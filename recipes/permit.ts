@@ -1,8 +1,8 @@
 import type { SessionContext } from '../src/session/session-context.ts'
 import { text } from '../src/wire/bytes.ts'
 import { Handle, type ReleaseOptions } from './handle.ts'
-import type { SlotClaim } from './internal/slot-claim.ts'
-import type { SlotMemory } from './internal/slot-memory.ts'
+import type { SlotClaim } from './internal/semaphore/slot-claim.ts'
+import type { SlotMemory } from './internal/semaphore/slot-memory.ts'
 
 /** One or several permits of a semaphore that are ours, each with a number nobody else has meanwhile. */
 export class Permit extends Handle {

@@ -6,9 +6,9 @@ import type { SessionContext } from '../src/session/session-context.ts'
 import { text } from '../src/wire/bytes.ts'
 import type { EtcdError } from '../src/wire/errors.ts'
 import { Handle, type ReleaseOptions } from './handle.ts'
-import type { Claim } from './internal/claim.ts'
-import { changeMode } from './internal/mode-change.ts'
-import { BEHIND_READERS, type Mode } from './internal/read-write.ts'
+import type { Claim } from './internal/line/claim.ts'
+import { changeMode } from './internal/read-write/mode-change.ts'
+import { BEHIND_READERS, type Mode } from './internal/read-write/read-write.ts'
 
 /**
  * A read or write lock that is ours. Its key and its token stay the same when the mode changes, and so does its

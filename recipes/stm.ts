@@ -2,7 +2,7 @@ import type { Engine } from '../src/client/engine.ts'
 import type { KeySpace } from '../src/client/key-space.ts'
 import { checkInteger, checkOneOf, checkOptions, checkSignal } from '../src/support/options.ts'
 import { type Bytes, toBytes } from '../src/wire/bytes.ts'
-import { StmRun } from './internal/stm-run.ts'
+import { StmRun } from './internal/stm/run.ts'
 import type { Isolation, Transaction } from './transaction.ts'
 
 export interface StmOptions {

@@ -1,6 +1,6 @@
 import { Client, credentials, Metadata } from '@grpc/grpc-js'
-import { linePrefix } from '../../recipes/internal/claim.ts'
-import { lineRange } from '../../recipes/internal/line-reading.ts'
+import { linePrefix } from '../../recipes/internal/line/claim.ts'
+import { lineRange } from '../../recipes/internal/line/line-reading.ts'
 import { compare } from '../../src/client/compare.ts'
 import { KeySpace } from '../../src/client/key-space.ts'
 import { nodeRuntime } from '../../src/support/node-runtime.ts'

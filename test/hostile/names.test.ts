@@ -1,6 +1,6 @@
 import test from 'ava'
 import fc from 'fast-check'
-import { linePrefix, placeKey } from '../../recipes/internal/claim.ts'
+import { linePrefix, placeKey } from '../../recipes/internal/line/claim.ts'
 import { KeyRange } from '../../src/client/key-range.ts'
 import { KeySpace } from '../../src/client/key-space.ts'
 import { compareBytes, concat, prefixEnd, toBytes } from '../../src/wire/bytes.ts'

@@ -307,7 +307,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'tasks-of-one-session-not-queued',
     promise: 'tasks of one session take turns at the key they share',
-    file: 'recipes/internal/claim.ts',
+    file: 'recipes/internal/line/claim.ts',
     find: 'stands.push({ ...wish, own, turn: await own.enter(signal) })',
     replace: 'stands.push({ ...wish, own, turn: { end: () => {} } })',
     tests: [by('recipes/fencing')],
@@ -335,7 +335,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'turn-passed-on-before-the-deletion',
     promise: 'the next task of the session is told nothing before the key of the last is gone',
-    file: 'recipes/internal/claim.ts',
+    file: 'recipes/internal/line/claim.ts',
     find: 'if (stands.length === 1 && first !== undefined) await first.own.remove(createRevision, refused)',
     replace: 'if (stands.length === 1 && first !== undefined) void first.own.remove(createRevision, refused)',
     tests: [by('recipes/hold')],
@@ -352,7 +352,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'given-token-forgotten',
     promise: 'a token that was given out is remembered',
-    file: 'recipes/internal/acquisition.ts',
+    file: 'recipes/internal/line/acquisition.ts',
     find: 'for (const { own } of this.#stands) own.granted(createRevision)\n',
     replace: '\n',
     tests: [by('recipes/fencing')],
@@ -360,7 +360,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'token-of-a-try-lock-forgotten',
     promise: 'a token that tryLock gave out is remembered',
-    file: 'recipes/internal/try-acquire.ts',
+    file: 'recipes/internal/line/try-acquire.ts',
     find: 'for (const { own } of this.#stands) own.granted(created.createRevision)\n',
     replace: '\n',
     tests: [by('recipes/fencing')],
@@ -396,7 +396,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'ghost-of-a-lock-not-watched',
     promise: 'after an unanswered attempt the own key stays under a watch, also once its repeat was granted',
-    file: 'recipes/internal/creation.ts',
+    file: 'recipes/internal/line/creation.ts',
     find: 'onUnanswered: () => unanswered(stands),',
     replace: 'onUnanswered: () => unanswered([]),',
     tests: [
@@ -410,7 +410,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'ghost-of-a-try-lock-not-watched',
     promise: 'a late tryLock leaves no key behind',
-    file: 'recipes/internal/vacancy.ts',
+    file: 'recipes/internal/line/vacancy.ts',
     find: 'onUnanswered: () => unanswered(stands),',
     replace: 'onUnanswered: () => unanswered([]),',
     tests: [by('live/recipes/ghosts', 'a late tryLock leaves no key behind, although it would own')],
@@ -454,7 +454,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'answer-without-sense-leaves-no-ghost-watch',
     promise: 'an answer that makes no sense leaves open whether the key will exist, so it is watched for',
-    file: 'recipes/internal/claim.ts',
+    file: 'recipes/internal/line/claim.ts',
     find: 'unanswered(stands)\n    throw error',
     replace: 'unanswered([])\n    throw error',
     tests: [by('recipes/fencing')],
@@ -481,7 +481,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'prefix-without-slash',
     promise: 'the lock `a` and the lock `ab` are apart',
-    file: 'recipes/internal/claim.ts',
+    file: 'recipes/internal/line/claim.ts',
     find: 'return space.key(concat(name, SLASH))',
     replace: 'return space.key(concat(name, SLASH.subarray(1)))',
     tests: [by('recipes/entry')],
@@ -490,7 +490,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'another-key-for-every-request',
     promise: 'an acquisition that is repeated finds the key its first attempt made',
-    file: 'recipes/internal/creation.ts',
+    file: 'recipes/internal/line/creation.ts',
     find: "request: { kind: 'put', value: { key: own.key, value, lease: session.leaseId } },",
     replace:
       "request: { kind: 'put', value: { key: Uint8Array.of(...own.key, 46), value, lease: session.leaseId } },",
@@ -502,7 +502,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'set-from-before-the-watch-trusted',
     promise: 'where the watch was created later than the set was read, the line is read again',
-    file: 'recipes/internal/line.ts',
+    file: 'recipes/internal/line/line.ts',
     find: "if (since <= waiting.ahead.readAt) waiting.state = 'settled'",
     replace: "waiting.state = 'settled'",
     tests: [by('recipes/line')],
@@ -511,7 +511,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'set-one-revision-before-the-watch-trusted',
     promise: 'a deletion at the very revision the watch begins after is not missed',
-    file: 'recipes/internal/line.ts',
+    file: 'recipes/internal/line/line.ts',
     find: "if (since <= waiting.ahead.readAt) waiting.state = 'settled'",
     replace: "if (since <= waiting.ahead.readAt + 1n) waiting.state = 'settled'",
     tests: [by('recipes/line')],
@@ -520,7 +520,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'open-watch-trusted-whenever-it-opened',
     promise: 'a place that joins an open watch is read again unless its set is from after the opening',
-    file: 'recipes/internal/line.ts',
+    file: 'recipes/internal/line/line.ts',
     find: 'if (reading !== undefined && this.#watch.since <= reading.revision) waiting.state',
     replace: 'if (reading !== undefined) waiting.state',
     tests: [by('recipes/line')],
@@ -529,7 +529,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'watch-that-broke-keeps-its-sets',
     promise: 'a set belongs to one opening of the watch',
-    file: 'recipes/internal/line.ts',
+    file: 'recipes/internal/line/line.ts',
     find: "for (const waiting of this.#waiting) waiting.state = 'stale'",
     replace: '',
     tests: [by('recipes/line')],
@@ -538,7 +538,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'line-watch-resumes',
     promise: 'a line watches from now again after a break, and reads again',
-    file: 'recipes/internal/line.ts',
+    file: 'recipes/internal/line/line.ts',
     find: "onBreak: 'restart',",
     replace: "onBreak: 'resume',",
     tests: [by('recipes/line')],
@@ -547,7 +547,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'watch-not-retained-while-acquiring',
     promise: 'the watch of a line is kept from before the request of an acquisition is sent',
-    file: 'recipes/internal/line.ts',
+    file: 'recipes/internal/line/line.ts',
     find: 'this.#linger?.cancel()\n    this.#linger = undefined\n',
     replace: '',
     tests: [by('recipes/line')],
@@ -555,7 +555,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'closing-re-read-without-own-place',
     promise: 'every reading includes the own place: missing means lost',
-    file: 'recipes/internal/line.ts',
+    file: 'recipes/internal/line/line.ts',
     find: 'const found = reading.entries.find(({ name }) => name === mine.name)',
     replace: 'const found = reading.entries.find(({ name }) => name === mine.name) ?? mine',
     tests: [by('recipes/line')],
@@ -564,7 +564,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'own-place-of-another-creation-accepted',
     promise: 'an own place with another create revision means lost',
-    file: 'recipes/internal/line.ts',
+    file: 'recipes/internal/line/line.ts',
     find: 'if (found?.createRevision !== mine.createRevision) this.#end',
     replace: 'if (found === undefined) this.#end',
     tests: [by('recipes/line')],
@@ -572,7 +572,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'own-place-without-its-lease-accepted',
     promise: 'a place that a foreign write took off its lease is given up',
-    file: 'recipes/internal/line.ts',
+    file: 'recipes/internal/line/line.ts',
     find: 'else if (found.lease !== mine.lease) this.#end(waiting, placeTaken(mine))',
     replace: '',
     tests: [by('recipes/line')],
@@ -580,7 +580,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'reading-of-a-lagging-member-accepted',
     promise: 'a reading older than the watch is asked for again',
-    file: 'recipes/internal/line-reading.ts',
+    file: 'recipes/internal/line/line-reading.ts',
     find: "consistency: 'linearizable',\n    atLeast,",
     replace: "consistency: 'linearizable',\n    atLeast: atLeast > 0n ? 0n : atLeast,",
     tests: [by('recipes/line')],
@@ -589,7 +589,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'deletion-of-the-own-place-ignored',
     promise: 'a waiter whose place is deleted rejects at once',
-    file: 'recipes/internal/line.ts',
+    file: 'recipes/internal/line/line.ts',
     find: 'if (mine.name === name && revision > mine.createRevision) this.#end(waiting, placeGone(mine, revision))',
     replace: 'if (mine.name === name && revision > mine.createRevision) continue',
     tests: [by('recipes/line')],
@@ -598,7 +598,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'late-deletion-of-an-earlier-own-key-believed',
     promise: 'an event counts against the own place only above its create revision',
-    file: 'recipes/internal/line.ts',
+    file: 'recipes/internal/line/line.ts',
     find: 'if (mine.name === name && revision > mine.createRevision)',
     replace: 'if (mine.name === name)',
     tests: [by('recipes/line')],
@@ -607,7 +607,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'grant-in-the-middle-of-an-answer',
     promise: 'an answer is applied whole before a grant is decided',
-    file: 'recipes/internal/line.ts',
+    file: 'recipes/internal/line/line.ts',
     find: 'else waiting.ahead.deleted(name, revision)\n',
     replace:
       "else {\n        waiting.ahead.deleted(name, revision)\n        if (waiting.state === 'settled' && waiting.ahead.isFree) waiting.place.onTurn()\n      }\n",
@@ -616,7 +616,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'deletions-during-an-acquisition-forgotten',
     promise: 'deletions seen while an acquisition is on its way are remembered until its answer',
-    file: 'recipes/internal/line.ts',
+    file: 'recipes/internal/line/line.ts',
     find: 'if (this.#unanswered > 0 || this.#reading !== undefined) this.#deletions.set(name, revision)',
     replace: 'if (this.#reading !== undefined) this.#deletions.set(name, revision)',
     tests: [by('recipes/line')],
@@ -625,7 +625,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'deletions-during-a-reading-forgotten',
     promise: 'deletions seen while the line is read again are remembered until the answer',
-    file: 'recipes/internal/line.ts',
+    file: 'recipes/internal/line/line.ts',
     find: 'if (this.#unanswered > 0 || this.#reading !== undefined) this.#deletions.set(name, revision)',
     replace: 'if (this.#unanswered > 0) this.#deletions.set(name, revision)',
     tests: [by('recipes/line')],
@@ -634,7 +634,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'deletion-at-the-revision-read-counts',
     promise: 'an event counts only above the revision the set was read at',
-    file: 'recipes/internal/place.ts',
+    file: 'recipes/internal/line/place.ts',
     find: 'if (revision > this.#readAt) this.#entries.delete(name)',
     replace: 'if (revision >= this.#readAt) this.#entries.delete(name)',
     tests: [by('recipes/place')],
@@ -643,7 +643,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'deletion-right-after-the-revision-read-ignored',
     promise: 'the first event above the revision the set was read at counts',
-    file: 'recipes/internal/place.ts',
+    file: 'recipes/internal/line/place.ts',
     find: 'if (revision > this.#readAt) this.#entries.delete(name)',
     replace: 'if (revision > this.#readAt + 1n) this.#entries.delete(name)',
     tests: [by('recipes/place')],
@@ -652,7 +652,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'later-places-waited-for',
     promise: 'only those created earlier are ahead',
-    file: 'recipes/internal/place.ts',
+    file: 'recipes/internal/line/place.ts',
     find: 'if (entry.createRevision < this.#mine.createRevision) this.#entries.set(entry.name, entry)',
     replace: 'if (entry.name !== this.#mine.name) this.#entries.set(entry.name, entry)',
     tests: [by('recipes/place')],
@@ -661,7 +661,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'wait-hangs-on-one-event',
     promise: 'every two TTLs a waiter reads the line again',
-    file: 'recipes/internal/line.ts',
+    file: 'recipes/internal/line/line.ts',
     find: "this.#read(this.#watch.kind === 'open' ? this.#watch.since : 0n)\n        this.#scheduleCheck()",
     replace: 'this.#scheduleCheck()',
     tests: [by('recipes/line')],
@@ -669,7 +669,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'session-loss-not-heard-by-a-waiter',
     promise: 'waiting ends when the session does',
-    file: 'recipes/internal/claim.ts',
+    file: 'recipes/internal/line/claim.ts',
     find: 'const stopSession = session.engine.aborts.on(session.closing, leave)',
     replace: 'const stopSession = () => {}',
     tests: [by('live/recipes/mutex', 'the end of the session ends the wait wherever it is')],
@@ -686,7 +686,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'grant-reported-after-the-loss',
     promise: 'a grant is never reported after the session was lost',
-    file: 'recipes/internal/acquisition.ts',
+    file: 'recipes/internal/line/acquisition.ts',
     find: 'await this.session.reliable()\n      this.abandoned.throwIfAborted()\n      for',
     replace: 'for',
     tests: [
@@ -700,7 +700,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'try-lock-reported-after-the-loss',
     promise: 'the answer to a tryLock that comes after the deadline is not a grant',
-    file: 'recipes/internal/try-acquire.ts',
+    file: 'recipes/internal/line/try-acquire.ts',
     find: 'await this.#session.reliable()\n',
     replace: '',
     tests: [
@@ -713,7 +713,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'abort-leaves-the-place',
     promise: 'who gives up waiting loses its place in the line',
-    file: 'recipes/internal/acquisition.ts',
+    file: 'recipes/internal/line/acquisition.ts',
     find: 'this.session.background(this.#undo())',
     replace: 'if (this.#stands.length > 64) this.session.background(this.#undo())',
     tests: [by('live/recipes/mutex-traits')],
@@ -722,7 +722,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'grant-of-who-gave-up-kept',
     promise: 'who cancels in the very turn of the grant either has the lock or leaves no key',
-    file: 'recipes/internal/claim.ts',
+    file: 'recipes/internal/line/claim.ts',
     find: 'claim === undefined ? undefined : giveUp(session, claim)',
     replace: 'claim === undefined || session.ttl > 0 ? undefined : giveUp(session, claim)',
     tests: [
@@ -732,7 +732,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'dead-lease-not-told-to-the-session',
     promise: 'a put refused because the lease is gone loses the session',
-    file: 'recipes/internal/claim.ts',
+    file: 'recipes/internal/line/claim.ts',
     find: 'session.leaseGone(error)\n',
     replace: '',
     tests: [by('live/session/session', 'a put refused because the lease is gone loses the session')],
@@ -740,7 +740,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'waits-for-itself',
     promise: 'a name below one the session already has is refused at once',
-    file: 'recipes/internal/own-place.ts',
+    file: 'recipes/internal/line/own-place.ts',
     find: 'if (entry.lease === this.#standing.session.leaseId) throw nameClash(entry, prefix)',
     replace: 'if (entry.lease === 1n) throw nameClash(entry, prefix)',
     tests: [
@@ -753,7 +753,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'try-lock-looks-at-its-own-key-only',
     promise: 'tryLock owns only an empty line, and writes nothing otherwise',
-    file: 'recipes/internal/vacancy.ts',
+    file: 'recipes/internal/line/vacancy.ts',
     find: 'const conditions = ways.map(way => [...absent, ...way])',
     replace: 'const conditions = ways.map(() => absent)',
     tests: [by('live/recipes/mutex')],
@@ -762,7 +762,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'writes-of-the-line-delivered',
     promise: 'writes to keys of the line are kept from its watch by the server',
-    file: 'recipes/internal/line.ts',
+    file: 'recipes/internal/line/line.ts',
     find: "{ filter: 'no-puts' as const }",
     replace: '{ filter: undefined }',
     tests: [by('recipes/line')],
@@ -770,7 +770,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'reader-passes-a-writer',
     promise: 'no reader passes a writer that came earlier',
-    file: 'recipes/internal/read-write.ts',
+    file: 'recipes/internal/read-write/read-write.ts',
     find: "blocks: ({ value }) => modeOf(value) !== 'read',",
     replace: 'blocks: ({ value }) => modeOf(value) === undefined,',
     tests: [by('live/recipes/rw-mutex', 'first come, first served: no reader passes a writer that waits')],
@@ -779,7 +779,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'writer-beside-readers',
     promise: 'a writer is alone: it waits for every reader before it',
-    file: 'recipes/internal/read-write.ts',
+    file: 'recipes/internal/read-write/read-write.ts',
     find: 'blocks: () => true,',
     replace: "blocks: ({ value }) => modeOf(value) !== 'read',",
     tests: [by('live/recipes/rw-mutex', 'readers share, also tasks of one session, and a writer is alone')],
@@ -788,7 +788,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'upgrade-beside-readers-behind-its-key',
     promise: 'only the only reader becomes a writer',
-    file: 'recipes/internal/mode-change.ts',
+    file: 'recipes/internal/read-write/mode-change.ts',
     find: '[behind, prefixEnd(prefix)],',
     replace: '[behind, behind],',
     tests: [
@@ -815,7 +815,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'far-reader-follows-readers',
     promise: 'a reader far back waits for writers only',
-    file: 'recipes/internal/far-place.ts',
+    file: 'recipes/internal/line/far-place.ts',
     find: 'entries.find(entry => rule.blocks(entry, mine))',
     replace: 'entries.find(entry => rule.blocks(entry, mine) || entry.lease !== 0n)',
     tests: [
@@ -828,7 +828,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'set-granted-by-its-first-turn',
     promise: 'several locks are all granted, or none',
-    file: 'recipes/internal/acquisition.ts',
+    file: 'recipes/internal/line/acquisition.ts',
     find: 'if (this.#waiting.size === 0) this.#turned.resolve()',
     replace: 'if (this.#waiting.size >= 0) this.#turned.resolve()',
     tests: [by('live/recipes/lock-all')],
@@ -837,7 +837,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'free-line-of-a-set-not-listened-to',
     promise: 'a place that is free while another of its set waits is told, too, when it is deleted',
-    file: 'recipes/internal/acquisition.ts',
+    file: 'recipes/internal/line/acquisition.ts',
     find: 'for (const [index, place] of places.entries()) place.wait(distances[index]!, created.readings[index]!)',
     replace:
       "for (const [index, place] of places.entries()) {\n        if (distances[index] === 'free') this.turned(place)\n        else place.wait(distances[index]!, created.readings[index]!)\n      }",
@@ -858,7 +858,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'far-place-misses-its-own-deletion',
     promise: 'a place far back that is deleted rejects at once',
-    file: 'recipes/internal/far-place.ts',
+    file: 'recipes/internal/line/far-place.ts',
     find: 'else if (events.some(({ type }) => type === 1)) over(placeGone(mine, revision))',
     replace: 'else if (events.some(({ type }) => type === 1)) moved(revision)',
     tests: [by('recipes/far-place')],
@@ -866,7 +866,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'far-place-hangs-on-one-event',
     promise: 'a place far back looks around every two TTLs, whatever it hears',
-    file: 'recipes/internal/far-place.ts',
+    file: 'recipes/internal/line/far-place.ts',
     find: 'const timer = engine.runtime.setTimer(2 * ttlMs, () => moved(0n)).unref()',
     replace: 'const timer = engine.runtime.setTimer(2e6 * ttlMs, () => moved(0n)).unref()',
     tests: [by('recipes/far-place')],
@@ -874,7 +874,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'far-place-believes-a-late-deletion',
     promise: 'the deletion of an earlier own key, come late, ends no place far back',
-    file: 'recipes/internal/far-place.ts',
+    file: 'recipes/internal/line/far-place.ts',
     find: 'if (revision <= entry.createRevision) return\n',
     replace: '',
     tests: [by('recipes/far-place')],
@@ -882,7 +882,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'far-place-accepts-an-older-look',
     promise: 'after a departure the next look is not older than it',
-    file: 'recipes/internal/far-place.ts',
+    file: 'recipes/internal/line/far-place.ts',
     find: 'if (predecessor !== undefined) atLeast = await untilMoved(place, predecessor)',
     replace: 'if (predecessor !== undefined) await untilMoved(place, predecessor)',
     tests: [by('recipes/far-place')],
@@ -890,7 +890,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'far-place-does-not-look-for-itself',
     promise: 'every look of a place far back includes the place itself',
-    file: 'recipes/internal/far-place.ts',
+    file: 'recipes/internal/line/far-place.ts',
     find: 'assertMine(mine, own!, revision)\n  const predecessor',
     replace: 'const predecessor',
     tests: [by('recipes/far-place')],
@@ -898,7 +898,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'far-place-does-not-read-after-its-watches',
     promise: 'a predecessor far back that left before the watches began is missed by nobody',
-    file: 'recipes/internal/far-place.ts',
+    file: 'recipes/internal/line/far-place.ts',
     find: 'if (opened.size < 2) return',
     replace: 'if (opened.size < 3) return',
     tests: [by('recipes/far-place')],
@@ -908,7 +908,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'no-own-key-watch',
     promise: 'a hold notices that its key was deleted although its lease lives',
-    file: 'recipes/internal/own-key-watch.ts',
+    file: 'recipes/internal/line/own-key-watch.ts',
     find: 'runtime.setTimer(ARM_AFTER_MS, arm)',
     replace: 'runtime.setTimer(ARM_AFTER_MS, () => arm.length)',
     tests: [by('recipes/own-key-watch')],
@@ -917,7 +917,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'own-key-not-read-after-its-watch',
     promise: 'a hold notices a deletion from before its watch',
-    file: 'recipes/internal/own-key-watch.ts',
+    file: 'recipes/internal/line/own-key-watch.ts',
     find: 'opened: revision => void look(revision),',
     replace: 'opened: revision => void (revision === 0n && look(revision)),',
     tests: [by('recipes/own-key-watch')],
@@ -925,7 +925,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'late-deletion-of-an-earlier-hold-believed',
     promise: 'a hold is not lost by the deletion of an earlier key of its name',
-    file: 'recipes/internal/own-key-watch.ts',
+    file: 'recipes/internal/line/own-key-watch.ts',
     find: 'if (type === 1 && revision > createRevision) lose',
     replace: 'if (type === 1) lose',
     tests: [by('recipes/own-key-watch')],
@@ -933,7 +933,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'write-that-detaches-the-lease-unnoticed',
     promise: 'a foreign write that takes the key of a hold off its lease is a loss',
-    file: 'recipes/internal/own-key-watch.ts',
+    file: 'recipes/internal/line/own-key-watch.ts',
     find: 'else if (type === 0 && kv?.createRevision === createRevision && kv.lease !== session.leaseId)',
     replace: 'else if (type === 0 && kv?.createRevision === createRevision && kv.lease === -1n)',
     tests: [by('recipes/own-key-watch')],
@@ -941,7 +941,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'short-hold-pays-for-a-watch',
     promise: 'a hold shorter than a second costs nothing but its two requests',
-    file: 'recipes/internal/own-key-watch.ts',
+    file: 'recipes/internal/line/own-key-watch.ts',
     find: 'const ARM_AFTER_MS = 1000',
     replace: 'const ARM_AFTER_MS = 0',
     tests: [by('recipes/own-key-watch')],
@@ -1487,7 +1487,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'late-hold-closes-a-released-barrier',
     promise: 'a hold that is applied after its barrier was released does nothing',
-    file: 'recipes/internal/barrier-key.ts',
+    file: 'recipes/internal/barrier/key.ts',
     find: 'compare: [createdAtWire(this.key, 0n), writtenAt(this.#state, seen)],',
     replace: 'compare: [createdAtWire(this.key, 0n), ...(seen < 0n ? [writtenAt(this.#state, seen)] : [])],',
     tests: [by('live/recipes/barrier', 'a hold whose answer was lost is granted once')],
@@ -1503,7 +1503,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'arrival-in-doubt-forgotten',
     promise: 'who gives up is not counted, however late its request is applied',
-    file: 'recipes/internal/barrier-gathering.ts',
+    file: 'recipes/internal/barrier/gathering.ts',
     find: 'this.#isInDoubt = true',
     replace: 'this.#isInDoubt = false',
     tests: [by('live/recipes/cyclic-barrier', 'an arrival that is applied after its caller gave up')],
@@ -1511,7 +1511,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'arrival-in-any-round',
     promise: 'an arrival counts in the round it names, or not at all',
-    file: 'recipes/internal/barrier-arrival.ts',
+    file: 'recipes/internal/barrier/arrival.ts',
     find: 'writtenAt(rounds.state, round.modRevision),',
     replace: '...(round.modRevision < 0n ? [writtenAt(rounds.state, round.modRevision)] : []),',
     tests: [by('live/recipes/cyclic-barrier', 'an arrival that is applied after its caller gave up')],
@@ -1520,7 +1520,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'departure-of-an-unseen-member-missed',
     promise: 'the loss of somebody who came last is noticed by those who have never seen its key',
-    file: 'recipes/internal/barrier-gathering.ts',
+    file: 'recipes/internal/barrier/gathering.ts',
     find: 'departures > 0 || ',
     replace: 'departures < 0 || ',
     tests: [by('live/recipes/double-barrier', 'one that came last and was lost before it opened')],
@@ -1528,7 +1528,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'lost-before-we-came-not-noticed',
     promise: 'nobody passes with somebody who was lost before the last came',
-    file: 'recipes/internal/barrier-gathering.ts',
+    file: 'recipes/internal/barrier/gathering.ts',
     find: "this.#gathering.onLoss === 'break' && present.length < arrivals",
     replace: "this.#gathering.onLoss === 'break' && present.length < arrivals - 99",
     tests: [by('live/recipes/cyclic-barrier', 'a round all of which crashed')],
@@ -1562,7 +1562,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'semaphore-barging',
     promise: 'a free permit is taken directly only if nobody waits',
-    file: 'recipes/internal/slot-wire.ts',
+    file: 'recipes/internal/semaphore/slot-wire.ts',
     find: 'compare: [limitIs(keys, limit), empty(keys.waiters), sure],',
     replace: 'compare: [limitIs(keys, limit), sure],',
     tests: [
@@ -1576,7 +1576,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'semaphore-over-a-lowered-limit',
     promise: 'whoever holds beyond a lowered limit counts against it',
-    file: 'recipes/internal/slot-memory.ts',
+    file: 'recipes/internal/semaphore/slot-memory.ts',
     find: 'if (held.length + count > limit) return undefined',
     replace: 'if (held.filter(slot => slot < limit).length + count > limit) return undefined',
     tests: [
@@ -1589,7 +1589,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'semaphore-slot-not-compared',
     promise: 'a slot is one holder’s at a time',
-    file: 'recipes/internal/slot-wire.ts',
+    file: 'recipes/internal/semaphore/slot-wire.ts',
     find: 'compare: slots.map(slot => createdAtWire(keys.slot(slot), 0n)),',
     replace: 'compare: slots.slice(1).map(slot => createdAtWire(keys.slot(slot), 0n)),',
     tests: [
@@ -1603,7 +1603,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'semaphore-head-stays-in-line',
     promise: 'the head leaves the line in the transaction that takes the slots',
-    file: 'recipes/internal/slot-wire.ts',
+    file: 'recipes/internal/semaphore/slot-wire.ts',
     find: 'slots => [...putsOf(wish, slots), leave], look),',
     replace: 'slots => [...putsOf(wish, slots), ...[leave].slice(1)], look),',
     tests: [by('live/recipes/semaphore', 'permits are given in the order in which they were asked for')],
@@ -1612,7 +1612,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'semaphore-head-claim-unguarded',
     promise: 'a claim of the head does nothing once its place is gone',
-    file: 'recipes/internal/slot-wire.ts',
+    file: 'recipes/internal/semaphore/slot-wire.ts',
     find: '      createdAtWire(key, createRevision),\n      limitIs(keys, limit),',
     replace: '      limitIs(keys, limit),',
     tests: [
@@ -1626,7 +1626,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'semaphore-ghosts-not-watched',
     promise: 'what unanswered claims take later is given back',
-    file: 'recipes/internal/slot-ghosts.ts',
+    file: 'recipes/internal/semaphore/slot-ghosts.ts',
     find: '    this.#suspects.set(name, suspect)\n    this.#open()',
     replace: '    this.#suspects.set(name, suspect)',
     tests: [
@@ -1640,7 +1640,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'semaphore-sweeps-what-was-told',
     promise: 'a permit somebody was told of is no ghost',
-    file: 'recipes/internal/slot-ghosts.ts',
+    file: 'recipes/internal/semaphore/slot-ghosts.ts',
     find: 'if (createRevision === state.kept) continue',
     replace: '',
     tests: [
@@ -1654,7 +1654,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'semaphore-aborted-head-claim-kept',
     promise: 'slots that a claim of the head took after it was given up are given back',
-    file: 'recipes/internal/slot-acquisition.ts',
+    file: 'recipes/internal/semaphore/slot-acquisition.ts',
     find: 'if (this.#head?.mayHold === true && this.#taken === undefined) await this.#giveBack()',
     replace: '',
     tests: [
@@ -1667,7 +1667,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'lock-delay-not-waited',
     promise: 'after a loss nobody believes before the delay is over',
-    file: 'recipes/internal/lock-delay.ts',
+    file: 'recipes/internal/mutex/lock-delay.ts',
     find: 'await sleep(this.#session.engine.runtime, this.#delayMs, this.#abandoned.signal)',
     replace: '',
     tests: [
@@ -1680,7 +1680,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'break-unguarded',
     promise: 'a lock is broken by its token, and no newer holder is hit',
-    file: 'recipes/internal/revocation.ts',
+    file: 'recipes/internal/mutex/revocation.ts',
     find: 'compare: [createdAtWire(key, createRevision)],',
     replace: 'compare: [],',
     tests: [
@@ -1692,7 +1692,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'proclamation-not-bound-to-the-last-write',
     promise: 'an attempt to proclaim that is applied late brings nothing back',
-    file: 'recipes/internal/election-value.ts',
+    file: 'recipes/internal/election/value.ts',
     find: "operand: { kind: 'modRevision', value: modRevision },\n    },\n  ]",
     replace: "operand: { kind: 'modRevision', value: modRevision },\n    },\n  ].slice(0, 1)",
     tests: [
@@ -1718,7 +1718,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'place-in-the-line-resumed',
     promise: 'only what leads is resumed',
-    file: 'recipes/internal/election-resume.ts',
+    file: 'recipes/internal/election/resume.ts',
     find: 'head?.createRevision === createRevision &&',
     replace: '(head?.createRevision ?? 0n) <= createRevision &&',
     tests: [by('live/recipes/election', 'only what leads is resumed: a place in the line is not, and stays')],
@@ -1726,7 +1726,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'observation-restarts-after-a-break',
     promise: 'an observer misses nothing while its connection is broken',
-    file: 'recipes/internal/election-observation.ts',
+    file: 'recipes/internal/election/observation.ts',
     find: "onBreak: 'resume',",
     replace: "onBreak: 'restart',",
     tests: [by('live/recipes/election', 'an observer misses nothing while its connection is broken')],
@@ -1734,7 +1734,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'leader-claimed-beside-another',
     promise: 'a vacancy is claimed only while nobody leads',
-    file: 'recipes/internal/candidate-wire.ts',
+    file: 'recipes/internal/lead/candidate-wire.ts',
     find: 'compare: [empty(keys.leaders), createdAtWire(candidate.own.key, candidateRevision)],',
     replace: 'compare: [createdAtWire(candidate.own.key, candidateRevision)],',
     tests: [
@@ -1745,7 +1745,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'unanswered-candidacy-not-watched',
     promise: 'a first attempt that is applied late stands in nobody’s way',
-    file: 'recipes/internal/candidate-wire.ts',
+    file: 'recipes/internal/lead/candidate-wire.ts',
     find: 'onUnanswered: () => unanswered(both),',
     replace: 'onUnanswered: () => unanswered([]),',
     tests: [by('live/recipes/lead', "a first attempt that is applied while it rests stands in nobody's way")],
@@ -1753,7 +1753,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'leads-with-a-dead-session',
     promise: 'whoever is made the leader while its session is over begins no term',
-    file: 'recipes/internal/candidate-campaign.ts',
+    file: 'recipes/internal/lead/candidate-campaign.ts',
     find: 'await this.#session.reliable()',
     replace: '',
     tests: [
@@ -1763,7 +1763,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'next-term-before-the-last-has-settled',
     promise: 'the next term never begins before the function of the last has settled',
-    file: 'recipes/internal/lead-loop.ts',
+    file: 'recipes/internal/lead/loop.ts',
     find: 'const settled = await work',
     replace: "const settled = await Promise.race([work, Promise.resolve<Settled>({ kind: 'returned' })])",
     tests: [
@@ -1774,7 +1774,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'no-grace-period',
     promise: 'a leader that has to go leads on while its function puts things in order',
-    file: 'recipes/internal/lead-loop.ts',
+    file: 'recipes/internal/lead/loop.ts',
     find: 'await within(this.#client.engine.runtime, this.#plan.gracePeriodMs, work)',
     replace: 'await within(this.#client.engine.runtime, 0, work)',
     tests: [
@@ -1787,7 +1787,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'nobody-handed-the-leadership',
     promise: 'whoever resigns hands over in the same transaction',
-    file: 'recipes/internal/lead-hand-over.ts',
+    file: 'recipes/internal/lead/hand-over.ts',
     find: 'const TRIES = 3',
     replace: 'const TRIES = 0',
     tests: [
@@ -1800,7 +1800,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'better-candidate-served-at-once',
     promise: 'a better candidate has to stay before a leader makes room',
-    file: 'recipes/internal/lead-preemption.ts',
+    file: 'recipes/internal/lead/preemption.ts',
     find: 'engine.runtime.setTimer(stabilizationMs, () => due(better))',
     replace: 'engine.runtime.setTimer(0 * stabilizationMs, () => due(better))',
     tests: [
@@ -1815,7 +1815,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'stm-gains-of-a-range-not-compared',
     promise: 'a key that appears in a range that was read is a conflict',
-    file: 'recipes/internal/stm-batch.ts',
+    file: 'recipes/internal/stm/batch.ts',
     find: "if (isolation !== 'repeatable-reads') {",
     replace: 'if (at.revision === -1n) {',
     tests: [by('live/recipes/stm', 'phantom insert: each level does what it says')],
@@ -1824,7 +1824,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'stm-losses-of-a-range-not-compared',
     promise: 'a key that disappears from a range that was read is a conflict',
-    file: 'recipes/internal/stm-batch.ts',
+    file: 'recipes/internal/stm/batch.ts',
     find: 'for (const { key, written } of items) same.set(key, written)',
     replace: 'void items',
     tests: [by('live/recipes/stm', 'phantom delete: each level does what it says')],
@@ -1832,7 +1832,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'stm-absence-not-compared',
     promise: 'a key that was not there when it was read must still not be there',
-    file: 'recipes/internal/stm-batch.ts',
+    file: 'recipes/internal/stm/batch.ts',
     find: 'same.set(interval.from, items[0]?.written ?? ABSENT)',
     replace: 'if (items[0] !== undefined) same.set(interval.from, items[0].written)',
     tests: [by('live/recipes/stm', 'two who create the same key: each level does what it says')],
@@ -1840,7 +1840,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'stm-blind-write-not-guarded',
     promise: 'at the default level a key that is only written was written by nobody else meanwhile',
-    file: 'recipes/internal/stm-batch.ts',
+    file: 'recipes/internal/stm/batch.ts',
     find: "if (isolation !== 'serializable-snapshot') return conditions",
     replace: 'if (isolation !== undefined) return conditions',
     tests: [by('live/recipes/stm', 'overwriting what was not read: each level does what it says')],
@@ -1848,7 +1848,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'stm-reads-not-pinned',
     promise: 'all reads of a transaction are of one revision',
-    file: 'recipes/internal/stm-view.ts',
+    file: 'recipes/internal/stm/view.ts',
     find: 'await this.#reader.read(interval, limit, base).answer',
     replace: 'await this.#reader.read(interval, limit, base < 0n ? base : undefined).answer',
     tests: [
@@ -1861,7 +1861,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'stm-batch-blind-to-itself',
     promise: 'in a batch each transaction sees what those before it have written',
-    file: 'recipes/internal/stm-view.ts',
+    file: 'recipes/internal/stm/view.ts',
     find: 'this.#pending = batch.writes',
     replace: 'this.#pending = new (batch.writes.constructor as new () => typeof batch.writes)()',
     tests: [
@@ -1872,7 +1872,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'stm-wake-up-lost-to-the-own-batch',
     promise: 'who waits is woken by those behind it in its own batch',
-    file: 'recipes/internal/stm-lane.ts',
+    file: 'recipes/internal/stm/lane.ts',
     find: "changed ? { kind: 'again' }",
     replace: "changed && seats.length === 0 ? { kind: 'again' }",
     tests: [by('live/recipes/stm', 'a retry in a batch is woken by the write of one behind it')],
@@ -1880,7 +1880,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'stm-intermediate-value-trusted',
     promise: 'who outlasts its batch has seen what the batch came to, not what a later member overwrote',
-    file: 'recipes/internal/stm-batch.ts',
+    file: 'recipes/internal/stm/batch.ts',
     find: "last === 'deleted' || last?.value !== item.value",
     replace: "last === 'deleted'",
     tests: [
@@ -1893,7 +1893,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'stm-verdict-of-a-lane-unheard',
     promise: 'what a lane says of a run is heard also when it is said before the run has ended',
-    file: 'recipes/internal/stm-member.ts',
+    file: 'recipes/internal/stm/member.ts',
     find: 'this.#travel?.resolve(verdict)\n',
     replace: 'this.#travel?.resolve(verdict)\n      this.#travel = undefined\n',
     tests: [
@@ -1907,7 +1907,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'stm-watch-from-too-late',
     promise: 'the watch of a retry begins with the revision after the read',
-    file: 'recipes/internal/stm-wait.ts',
+    file: 'recipes/internal/stm/wait.ts',
     find: 'startRevision: since + 1n',
     replace: 'startRevision: since + 2n',
     tests: [by('live/recipes/stm', 'a change between the read and the watch wakes a retry')],
@@ -1915,7 +1915,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'stm-left-branch-leaves-writes',
     promise: 'the writes of a branch that retries are dropped',
-    file: 'recipes/internal/stm-transaction.ts',
+    file: 'recipes/internal/stm/transaction.ts',
     find: 'const log = new WriteLog()',
     replace: 'const log = this.#log',
     tests: [
@@ -1925,7 +1925,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'stm-marker-not-read',
     promise: 'a marker that is there says that the commit was made',
-    file: 'recipes/internal/stm-marker.ts',
+    file: 'recipes/internal/stm/marker.ts',
     find: 'return found?.createRevision',
     replace: 'return undefined',
     tests: [

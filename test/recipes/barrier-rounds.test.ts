@@ -1,5 +1,5 @@
 import test from 'ava'
-import { endOf, type Round } from '../../recipes/internal/barrier-rounds.ts'
+import { endOf, type Round } from '../../recipes/internal/barrier/rounds.ts'
 
 test('the round under way is pending while it gathers, passed once open, and broken once broken', t => {
   t.is(endOf(3, at(3, 'gathering')), 'pending')

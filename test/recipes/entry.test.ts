@@ -1,6 +1,6 @@
 import test from 'ava'
-import { linePrefix, placeKey } from '../../recipes/internal/claim.ts'
-import { entryOf, isForeign } from '../../recipes/internal/entry.ts'
+import { linePrefix, placeKey } from '../../recipes/internal/line/claim.ts'
+import { entryOf, isForeign } from '../../recipes/internal/line/entry.ts'
 import { KeySpace } from '../../src/client/key-space.ts'
 import { mapKey } from '../../src/wire/bytes.ts'
 

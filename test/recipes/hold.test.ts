@@ -1,6 +1,6 @@
 import test from 'ava'
 import { Hold } from '../../recipes/hold.ts'
-import { oneAtATime } from '../../recipes/internal/rule.ts'
+import { oneAtATime } from '../../recipes/internal/line/rule.ts'
 import type { OwnKey } from '../../src/session/own-key.ts'
 import type { SessionContext } from '../../src/session/session-context.ts'
 import { AbortFanOut } from '../../src/support/abort.ts'

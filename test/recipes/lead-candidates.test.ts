@@ -5,7 +5,7 @@ import {
   candidateValue,
   leadKeys,
   ranked,
-} from '../../recipes/internal/candidate-entry.ts'
+} from '../../recipes/internal/lead/candidate-entry.ts'
 import { KeySpace } from '../../src/client/key-space.ts'
 import { text, toBytes } from '../../src/wire/bytes.ts'
 import type { KeyValue } from '../../src/wire/gen/kv.g.ts'

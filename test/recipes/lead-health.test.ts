@@ -1,5 +1,5 @@
 import test from 'ava'
-import { Health } from '../../recipes/internal/lead-health.ts'
+import { Health } from '../../recipes/internal/lead/health.ts'
 import { FakeRuntime } from '../support/fake-runtime.ts'
 
 const EVERY_MS = 100

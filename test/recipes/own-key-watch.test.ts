@@ -1,5 +1,5 @@
 import test from 'ava'
-import { watchOwnKey } from '../../recipes/internal/own-key-watch.ts'
+import { watchOwnKey } from '../../recipes/internal/line/own-key-watch.ts'
 import type { WatchSink, WatchSpec } from '../../src/client/watcher.ts'
 import type { SessionContext } from '../../src/session/session-context.ts'
 import type { Event } from '../../src/wire/gen/kv.g.ts'

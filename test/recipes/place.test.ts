@@ -1,7 +1,7 @@
 import test from 'ava'
-import type { Entry } from '../../recipes/internal/entry.ts'
-import { Ahead } from '../../recipes/internal/place.ts'
-import { oneAtATime, type Rule } from '../../recipes/internal/rule.ts'
+import type { Entry } from '../../recipes/internal/line/entry.ts'
+import { Ahead } from '../../recipes/internal/line/place.ts'
+import { oneAtATime, type Rule } from '../../recipes/internal/line/rule.ts'
 
 /** As in a line of readers and writers: readers let readers pass. */
 const readers: Rule = { ...oneAtATime, values: 'read', blocks: ({ value }) => value[0] !== 0x72 }

@@ -1,5 +1,5 @@
 import test from 'ava'
-import { SlotKeys } from '../../recipes/internal/slot-keys.ts'
+import { SlotKeys } from '../../recipes/internal/semaphore/slot-keys.ts'
 import { KeySpace } from '../../src/client/key-space.ts'
 import { compareBytes, text, toBytes } from '../../src/wire/bytes.ts'
 

@@ -1,5 +1,5 @@
 import test from 'ava'
-import { freeSlots, SlotMemory } from '../../recipes/internal/slot-memory.ts'
+import { freeSlots, SlotMemory } from '../../recipes/internal/semaphore/slot-memory.ts'
 
 test('the lowest that look free are asked for first, sixteen at once', t => {
   const memory = new SlotMemory()

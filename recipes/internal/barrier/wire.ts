@@ -1,0 +1,144 @@
+import type { Engine } from '../../../src/client/engine.ts'
+import { onAbort, quietController } from '../../../src/support/abort.ts'
+import { Backoff } from '../../../src/support/backoff.ts'
+import { sleep } from '../../../src/support/bounded.ts'
+import { type Bytes, prefixEnd, text, toBytes } from '../../../src/wire/bytes.ts'
+import type { Init } from '../../../src/wire/codec.ts'
+import { EtcdError } from '../../../src/wire/errors.ts'
+import type { KeyValue } from '../../../src/wire/gen/kv.g.ts'
+import {
+  CompareResult,
+  CompareTarget,
+  type RequestOp,
+  SortOrder,
+  SortTarget,
+  type Compare as WireCompare,
+} from '../../../src/wire/gen/rpc.g.ts'
+import { isFinal } from '../trouble.ts'
+
+/** Compares and steps as the recipes of rendezvous send them, and the patience they have in common. */
+
+export const NO_END: Uint8Array = new Uint8Array(0)
+
+const PERSIST = { initialMs: 50, maxMs: 2000 }
+
+/** A name of somebody's choice, which may not be empty. */
+export function checkedName(name: Bytes, of: string): Uint8Array {
+  // The caller's array may change later; keys do not.
+  const bytes = typeof name === 'string' ? toBytes(name) : Uint8Array.from(toBytes(name, `the name of ${of}`))
+  if (bytes.length === 0) throw new RangeError(`${of} needs a name that is not empty`)
+  return bytes
+}
+
+/** Was the key last written at this revision? 0 for a key that does not exist. */
+export function writtenAt(key: Uint8Array, revision: bigint): Init<WireCompare> {
+  return {
+    key,
+    target: CompareTarget.modRevision,
+    result: CompareResult.equal,
+    operand: { kind: 'modRevision', value: revision },
+  }
+}
+
+/** How often was the key written since it came to be? */
+export function versionOf(
+  key: Uint8Array,
+  relation: 'equal' | 'less' | 'greater',
+  version: bigint,
+): Init<WireCompare> {
+  return {
+    key,
+    target: CompareTarget.version,
+    result: CompareResult[relation],
+    operand: { kind: 'version', value: version },
+  }
+}
+
+export function putOf(key: Uint8Array, value: Uint8Array, lease = 0n): Init<RequestOp> {
+  return { request: { kind: 'put', value: { key, value, lease } } }
+}
+
+export function readOf(key: Uint8Array): Init<RequestOp> {
+  return { request: { kind: 'range', value: { key } } }
+}
+
+/** All keys below, the oldest first, without their values. */
+export function listOf(prefix: Uint8Array): Init<RequestOp> {
+  return {
+    request: {
+      kind: 'range',
+      value: {
+        key: prefix,
+        rangeEnd: prefixEnd(prefix),
+        sortOrder: SortOrder.ascend,
+        sortTarget: SortTarget.createRevision,
+        keysOnly: true,
+      },
+    },
+  }
+}
+
+export function deleteOf(key: Uint8Array, rangeEnd: Uint8Array = NO_END): Init<RequestOp> {
+  return { request: { kind: 'deleteRange', value: { key, rangeEnd } } }
+}
+
+/** The fields of a value we wrote. Throws PROTOCOL for one that somebody else did. */
+export function fieldsOf(kv: KeyValue, of: string): Readonly<Record<string, unknown>> {
+  try {
+    const fields: unknown = JSON.parse(text(kv.value))
+    if (typeof fields === 'object' && fields !== null && (fields as { v?: unknown }).v === 1)
+      return Object.assign(Object.create(null), fields)
+  } catch {
+    // It is no JSON: said below.
+  }
+  throw new EtcdError(
+    'PROTOCOL',
+    `[PROTOCOL] ${text(kv.key)} is not what ${of} keeps there: somebody else wrote it`,
+    { outcome: 'rejected' },
+  )
+}
+
+export function encoded(fields: object): Uint8Array {
+  return toBytes(JSON.stringify({ v: 1, ...fields }))
+}
+
+/**
+ * Does `work`, which must be repeatable, until it is answered. Rejects with the reason of the signal once that
+ * aborts, and with a refusal that another attempt would meet again.
+ */
+export async function persist<Result>(
+  engine: Engine,
+  signal: AbortSignal,
+  work: () => Promise<Result>,
+): Promise<Result> {
+  const backoff = new Backoff(engine.runtime, PERSIST)
+  for (;;) {
+    signal.throwIfAborted()
+    try {
+      return await work()
+    } catch (error) {
+      if (!EtcdError.is(error) || isFinal(error) || error.code === 'LEASE_NOT_FOUND') throw error
+      await sleep(engine.runtime, backoff.delay(), signal)
+    }
+  }
+}
+
+/** Settles as the first of these waits does; the others are told to stop, and leave nothing. */
+export function firstOfAll<Result>(
+  waits: readonly ((signal: AbortSignal) => Promise<Result>)[],
+): Promise<Result> {
+  const over = quietController()
+  return Promise.race(waits.map(wait => wait(over.signal))).finally(() => over.abort())
+}
+
+/** Waits for `work` until the signal aborts. */
+export function unlessAborted<Result>(
+  signal: AbortSignal | undefined,
+  work: Promise<Result>,
+): Promise<Result> {
+  let stopListening = () => {}
+  const aborted = new Promise<never>((_, reject) => {
+    stopListening = onAbort(signal, reject)
+  })
+  return Promise.race([work, aborted]).finally(() => stopListening())
+}

@@ -1,0 +1,198 @@
+import { type OwnKey, removeKeys, type Turn } from '../../../src/session/own-key.ts'
+import type { SessionContext } from '../../../src/session/session-context.ts'
+import { compareBytes, concat, hexOfLease, toBytes } from '../../../src/wire/bytes.ts'
+import { EtcdError } from '../../../src/wire/errors.ts'
+import type { Rule } from './rule.ts'
+
+/** What is asked of one line: to stand in it under this rule, with this value. */
+export interface Wish {
+  /** All keys of the line begin with it, as etcd has them. */
+  readonly prefix: Uint8Array
+  readonly rule: Rule
+  readonly value: Uint8Array
+}
+
+/** A wish with the key that will stand for it. Nobody else of this session deals with that key. */
+export interface Stand extends Wish {
+  readonly own: OwnKey
+  readonly turn: Turn
+}
+
+/** Own keys at the head of their lines, created together, and what goes with them until they are given up. */
+export interface Claim {
+  readonly stands: readonly Stand[]
+  readonly createRevision: bigint
+  /** The keys were there already: left by an attempt without an answer, or by whoever had the lease before. */
+  readonly adopted: boolean
+}
+
+const SLASH = Uint8Array.of(0x2f)
+
+/** What a line is called in etcd: Go's layout puts a slash behind the name, whatever it ends in. */
+export function linePrefix(space: SessionContext['space'], name: Uint8Array): Uint8Array {
+  return space.key(concat(name, SLASH))
+}
+
+/** The key a session has in a line where it may stand once. */
+export function placeKey(prefix: Uint8Array, leaseId: bigint): Uint8Array {
+  return concat(prefix, toBytes(hexOfLease(leaseId)))
+}
+
+/**
+ * Waits for this session's own turn in every line, in the order of the keys: tasks of one session that want
+ * several of them can never wait for one another in a circle.
+ */
+export async function takeTurns(
+  session: SessionContext,
+  wishes: readonly Wish[],
+  signal: AbortSignal | undefined,
+): Promise<readonly Stand[]> {
+  const stands: Stand[] = []
+  try {
+    for (const wish of inOrder(session, wishes)) {
+      const now = tryTurn(session, wish)
+      if (now !== undefined) stands.push(now)
+      else {
+        const own = session.ownKeys.of(placeKey(wish.prefix, session.leaseId))
+        stands.push({ ...wish, own, turn: await own.enter(signal) })
+      }
+    }
+    return stands
+  } catch (error) {
+    endTurns(stands)
+    throw error
+  }
+}
+
+/** All turns, if nobody of this session has one of them or waits for it. */
+export function tryTurns(session: SessionContext, wishes: readonly Wish[]): readonly Stand[] | undefined {
+  const stands: Stand[] = []
+  for (const wish of wishes) {
+    const stand = tryTurn(session, wish)
+    if (stand === undefined) {
+      endTurns(stands)
+      return undefined
+    }
+    stands.push(stand)
+  }
+  return stands
+}
+
+export function endTurns(stands: readonly Stand[]): void {
+  for (const { turn } of stands) turn.end()
+}
+
+function tryTurn({ ownKeys, leaseId }: SessionContext, wish: Wish): Stand | undefined {
+  const key = placeKey(wish.prefix, leaseId)
+  if (wish.rule.keys === 'one') {
+    const own = ownKeys.of(key)
+    const turn = own.tryEnter()
+    return turn === undefined ? undefined : { ...wish, own, turn }
+  }
+  // The lowest number nobody uses: there are never more keys than tasks that stand in the line at once.
+  for (let number = 1; ; number++) {
+    const own = ownKeys.of(concat(key, toBytes(`-${number}`)))
+    const turn = own.tryEnter()
+    if (turn !== undefined) return { ...wish, own, turn }
+  }
+}
+
+function inOrder({ leaseId }: SessionContext, wishes: readonly Wish[]): readonly Wish[] {
+  if (wishes.length < 2) return wishes
+  const keyed = wishes.map(wish => ({ wish, key: placeKey(wish.prefix, leaseId) }))
+  return keyed.sort((a, b) => compareBytes(a.key, b.key)).map(({ wish }) => wish)
+}
+
+/** Reads the answer to an attempt to create the keys. One that makes no sense leaves open whether they will exist. */
+export function understood<Reading>(stands: readonly Stand[], read: () => Reading): Reading {
+  try {
+    return read()
+  } catch (error) {
+    unanswered(stands)
+    throw error
+  }
+}
+
+/** An attempt to create the keys got no answer: they may appear any time. */
+export function unanswered(stands: readonly Stand[]): void {
+  for (const { own } of stands) own.unanswered()
+}
+
+/** Gives a claim up, in one request. Resolves when its keys are known to be gone; `refused` is told if the cluster will not delete them. */
+export async function giveUp(
+  session: SessionContext,
+  { stands, createRevision }: Pick<Claim, 'stands' | 'createRevision'>,
+  refused?: (error: EtcdError) => void,
+): Promise<void> {
+  const [first] = stands
+  if (stands.length === 1 && first !== undefined) await first.own.remove(createRevision, refused)
+  else {
+    const keys = stands.map(({ own }) => own.key)
+    await removeKeys(session, keys, createRevision, refused)
+  }
+  endTurns(stands)
+}
+
+/** An attempt to get a claim that can be left alone half-way. */
+export interface Attempt<Result extends Claim | undefined> {
+  /** Leaves nothing behind when it rejects, though it may still be busy with that in the background. */
+  run(): Promise<Result>
+  /** Nobody waits for it any more. */
+  abandon(reason: unknown): void
+}
+
+/**
+ * Waits for an attempt until the caller or the session gives up; that rejects at once, and the session remembers
+ * what is still to be put in order.
+ */
+export function untilGivenUp<Result extends Claim | undefined>(
+  session: SessionContext,
+  attempt: Attempt<Result>,
+  signal: AbortSignal | undefined,
+): Promise<Result> {
+  return new Promise((resolve, reject) => {
+    let waiting = true
+    let stopListening = () => {}
+    const running = attempt.run()
+    const leave = (reason: unknown) => {
+      if (!waiting) return
+      waiting = false
+      stopListening()
+      attempt.abandon(reason)
+      // It may be granted all the same, in this very turn of the event loop.
+      session.background(
+        running.then(claim => (claim === undefined ? undefined : giveUp(session, claim))).catch(() => {}),
+      )
+      reject(reason)
+    }
+    const stopCaller = session.engine.aborts.on(signal, leave)
+    const stopSession = session.engine.aborts.on(session.closing, leave)
+    stopListening = () => {
+      stopCaller()
+      stopSession()
+    }
+    // A signal that had aborted already was told before there was anything to stop.
+    if (!waiting) stopListening()
+    running.then(
+      claim => {
+        if (!waiting) return
+        waiting = false
+        stopListening()
+        resolve(claim)
+      },
+      error => {
+        if (!waiting) return
+        waiting = false
+        stopListening()
+        reject(error)
+      },
+    )
+  })
+}
+
+/** The error of a failed claim, after the session was told if its lease is gone. */
+export function claimFailed(session: SessionContext, error: unknown): unknown {
+  if (!EtcdError.is(error, 'LEASE_NOT_FOUND')) return error
+  session.leaseGone(error)
+  return session.signal.aborted ? session.signal.reason : error
+}

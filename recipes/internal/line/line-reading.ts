@@ -1,0 +1,52 @@
+import type { Engine } from '../../../src/client/engine.ts'
+import { prefixEnd } from '../../../src/wire/bytes.ts'
+import type { Init } from '../../../src/wire/codec.ts'
+import { type RangeRequest, type RangeResponse, SortOrder, SortTarget } from '../../../src/wire/gen/rpc.g.ts'
+import { methods } from '../../../src/wire/methods.ts'
+import { type Entry, entryOf } from './entry.ts'
+import type { Rule } from './rule.ts'
+
+/** Up to so many places ahead are followed one by one; further back, a place follows only its predecessor. */
+export const NEAR = 64
+
+/** The head of a line as it stood at one revision, the oldest first. */
+export interface LineReading {
+  readonly revision: bigint
+  readonly entries: readonly Entry[]
+  /** There are more behind these. */
+  readonly truncated: boolean
+}
+
+/** The request for the head of the line: everybody near, and the one behind them. */
+export function lineRange(prefix: Uint8Array, values: Rule['values']): Init<RangeRequest> {
+  return {
+    key: prefix,
+    rangeEnd: prefixEnd(prefix),
+    sortOrder: SortOrder.ascend,
+    sortTarget: SortTarget.createRevision,
+    limit: BigInt(NEAR + 1),
+    keysOnly: values === 'ignored',
+  }
+}
+
+/** `revision` is that of the whole answer: the parts of a transaction carry none. */
+export function lineReading({ kvs, more }: RangeResponse, revision: bigint): LineReading {
+  return { revision, entries: kvs.map(entryOf), truncated: more }
+}
+
+/** Reads the head of the line as it is at `atLeast` or later. One round trip. */
+export async function readLine(
+  engine: Engine,
+  prefix: Uint8Array,
+  values: Rule['values'],
+  atLeast: bigint,
+): Promise<LineReading> {
+  const response = await engine.submitter.submit({
+    method: methods.range,
+    request: lineRange(prefix, values),
+    footprint: { reads: [{ key: prefix, end: prefixEnd(prefix) }], writes: [] },
+    consistency: 'linearizable',
+    atLeast,
+  })
+  return lineReading(response, response.header?.revision ?? 0n)
+}

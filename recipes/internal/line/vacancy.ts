@@ -1,0 +1,165 @@
+import { createdAtWire } from '../../../src/client/compare.ts'
+import { part, revisionOf } from '../../../src/client/response-part.ts'
+import type { SessionContext } from '../../../src/session/session-context.ts'
+import type { LazyAbort } from '../../../src/support/lazy-abort.ts'
+import { prefixEnd } from '../../../src/wire/bytes.ts'
+import type { Init } from '../../../src/wire/codec.ts'
+import type { RequestOp, ResponseOp, TxnRequest } from '../../../src/wire/gen/rpc.g.ts'
+import { methods } from '../../../src/wire/methods.ts'
+import { type Stand, unanswered, understood } from './claim.ts'
+import { type Entry, entryOf, isForeign } from './entry.ts'
+import { type LineReading, lineRange, lineReading } from './line-reading.ts'
+import { nameClash } from './own-place.ts'
+import type { Condition } from './rule.ts'
+import { anyOf, wayTaken } from './ways.ts'
+
+/** So many ways for all lines to be vacant are asked for in one transaction; of more, the one that looks right. */
+const WAYS_AT_ONCE = 4
+/** How often a way that looked right may be found wrong before somebody counts as being in the way. */
+const LOOKS = 3
+
+interface Vacant {
+  readonly createRevision: bigint
+  readonly adopted: boolean
+}
+
+/** What was found instead: our own keys, where they exist, and the lines. */
+interface Occupied {
+  readonly found: readonly (Entry | undefined)[]
+  readonly readings: readonly LineReading[]
+}
+
+/**
+ * Creates the keys of all stands if nobody is to be waited for in any of their lines; undefined, and nothing was
+ * written, otherwise. One round trip; one more for more than two lines that readers may share.
+ */
+export async function createIfVacant(
+  session: SessionContext,
+  stands: readonly Stand[],
+  abandoned: LazyAbort,
+): Promise<Vacant | undefined> {
+  // Of too many none is asked for: the first answer only shows the lines.
+  let ways = waysOf(stands)
+  for (let look = 1; ; look++) {
+    const answer = await ask(session, stands, ways, abandoned)
+    if (typeof answer === 'bigint') return { createRevision: answer, adopted: false }
+    if (inTheWay(session, stands, answer)) return ownAtTheHead(stands, answer)
+    // Nobody was, when it was read: either nothing was asked for yet, or the line has changed since.
+    if (look > LOOKS) return undefined
+    ways = [likelyWay(stands, answer)]
+    abandoned.throwIfAborted()
+    session.assertAlive()
+  }
+}
+
+/** Every combination of what would do for each line; none if there are too many. */
+function waysOf(stands: readonly Stand[]): readonly Condition[] {
+  let ways: readonly Condition[] = [[]]
+  for (const { prefix, rule } of stands) {
+    ways = rule.vacant(prefix).flatMap(more => ways.map(way => [...way, ...more]))
+    if (ways.length > WAYS_AT_ONCE) return []
+  }
+  return ways
+}
+
+/** Lines seen with nobody in them are to be empty, the others as those in them allow. */
+function likelyWay(stands: readonly Stand[], { readings }: Occupied): Condition {
+  return stands.flatMap(({ prefix, rule }, index) => {
+    const ways = rule.vacant(prefix)
+    return readings[index]?.entries.length === 0 ? ways.at(-1)! : ways[0]
+  })
+}
+
+async function ask(
+  session: SessionContext,
+  stands: readonly Stand[],
+  ways: readonly Condition[],
+  abandoned: LazyAbort,
+): Promise<bigint | Occupied> {
+  const spans = stands.map(({ prefix }) => ({ key: prefix, end: prefixEnd(prefix) }))
+  const response = await session.engine.submitter.submit({
+    method: methods.txn,
+    request: requestOf(session, stands, ways),
+    footprint: { reads: spans, writes: ways.length === 0 ? [] : spans },
+    // Made twice, it finds its own keys at the head.
+    repeat: 'idempotent',
+    noMoreAttempts: abandoned,
+    onUnanswered: () => unanswered(stands),
+  })
+  return understood(stands, () => {
+    const revision = revisionOf(response.header)
+    const { succeeded, responses } = wayTaken(response, ways.length)
+    return succeeded ? revision : occupied(responses, stands, revision)
+  })
+}
+
+function requestOf(
+  session: SessionContext,
+  stands: readonly Stand[],
+  ways: readonly Condition[],
+): Init<TxnRequest> {
+  const absent = stands.map(({ own }) => createdAtWire(own.key, 0n))
+  const puts = stands.map(
+    ({ own, value }): Init<RequestOp> => ({
+      request: { kind: 'put', value: { key: own.key, value, lease: session.leaseId } },
+    }),
+  )
+  const looks = [
+    ...stands.map(({ own }): Init<RequestOp> => ({ request: { kind: 'range', value: { key: own.key } } })),
+    ...stands.map(({ prefix, rule }): Init<RequestOp> => {
+      const line = lineRange(prefix, rule.values)
+      // Where order alone decides, whoever is at the head is in the way.
+      const value = rule.values === 'ignored' ? { ...line, limit: 1n } : line
+      return { request: { kind: 'range', value } }
+    }),
+  ]
+  const conditions = ways.map(way => [...absent, ...way])
+  return anyOf(conditions, puts, looks)
+}
+
+function occupied(responses: readonly ResponseOp[], stands: readonly Stand[], revision: bigint): Occupied {
+  return {
+    found: stands.map((_, index) => {
+      const kv = part(responses[index], 'range').kvs[0]
+      return kv === undefined ? undefined : entryOf(kv)
+    }),
+    readings: stands.map((_, index) =>
+      lineReading(part(responses[stands.length + index], 'range'), revision),
+    ),
+  }
+}
+
+/** Is an own key there already, or anybody a newcomer would wait for? A key of our own that is no place is refused. */
+function inTheWay(
+  { leaseId }: SessionContext,
+  stands: readonly Stand[],
+  { found, readings }: Occupied,
+): boolean {
+  let any = found.some(entry => entry !== undefined)
+  for (const [index, { prefix, rule, own, value }] of stands.entries()) {
+    const { entries, truncated, revision } = readings[index]!
+    const newcomer = { name: '', key: own.key, createRevision: revision + 1n, lease: leaseId, value }
+    const first = entries.find(entry => rule.blocks(entry, newcomer))
+    if (first !== undefined && first.lease === leaseId && isForeign(first, prefix.length, rule.keys))
+      throw nameClash(first, prefix)
+    any ||= first !== undefined || truncated
+  }
+  return any
+}
+
+/** Our own keys, left by an attempt without an answer, if they are all at the head and nobody was told their token. */
+function ownAtTheHead(stands: readonly Stand[], { found, readings }: Occupied): Vacant | undefined {
+  const [first] = found
+  if (first === undefined) return undefined
+  for (const [index, { own, rule }] of stands.entries()) {
+    const mine = found[index]
+    if (mine?.createRevision !== first.createRevision) return undefined
+    if (!own.mayAdopt(mine.createRevision) || !rule.adopts(mine.value)) return undefined
+    const { entries } = readings[index]!
+    const ahead = entries.filter(({ createRevision }) => createRevision < mine.createRevision)
+    if (!entries.some(({ name }) => name === mine.name) || ahead.some(entry => rule.blocks(entry, mine)))
+      return undefined
+  }
+  for (const { own } of stands) own.adopted()
+  return { createRevision: first.createRevision, adopted: true }
+}

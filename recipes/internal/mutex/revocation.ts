@@ -1,0 +1,140 @@
+import { createdAtWire } from '../../../src/client/compare.ts'
+import type { Engine } from '../../../src/client/engine.ts'
+import type { KeySpace } from '../../../src/client/key-space.ts'
+import { Lease } from '../../../src/client/lease.ts'
+import type { CallOptions } from '../../../src/client/submitter.ts'
+import { ownOnly } from '../../../src/support/own.ts'
+import { concat, text, toBytes } from '../../../src/wire/bytes.ts'
+import { methods } from '../../../src/wire/methods.ts'
+import type { Contender } from '../../contender.ts'
+import { watchKeys } from '../watched-keys.ts'
+
+/** Somebody asks a holder to give the lock up. */
+export interface RevocationRequest {
+  /** Why, in the words of whoever asks. */
+  readonly reason?: string
+  readonly host?: string
+  readonly pid?: number
+}
+
+const NO_END = new Uint8Array(0)
+
+/** `<name>.revoke/<token in hex>`: what is asked of one holder is never heard by the next. */
+export function revocationKey(space: KeySpace, name: Uint8Array, token: bigint): Uint8Array {
+  return space.key(concat(name, toBytes(`.revoke/${token.toString(16)}`)))
+}
+
+/** Tells of every request for this token, also one made before it was listened for. */
+export function watchRevocation(
+  engine: Engine,
+  key: Uint8Array,
+  onRequest: (request: RevocationRequest) => void,
+): { readonly stop: () => void } {
+  let told = 0n
+  return watchKeys(
+    engine,
+    { key, rangeEnd: NO_END },
+    {
+      changed: ({ kvs }) => {
+        for (const { modRevision, value } of kvs.values()) {
+          if (modRevision <= told) continue
+          told = modRevision
+          try {
+            onRequest(requestIn(value))
+          } catch (error) {
+            // It harms nobody here: it surfaces on a turn of its own, as an uncaught one.
+            engine.runtime.defer(() => {
+              throw error
+            })
+          }
+        }
+      },
+      // Who may not read it hears nothing, and holds on.
+      ended: () => {},
+    },
+  )
+}
+
+/** Asks this holder. False if the lock is not his any more. Two round trips. */
+export async function askToRevoke(
+  engine: Engine,
+  {
+    key,
+    leaseOptions,
+  }: { readonly key: Uint8Array; readonly leaseOptions: { readonly space: KeySpace; readonly ttl: number } },
+  { key: held, createRevision }: Contender,
+  reason: string | undefined,
+  { signal, timeoutMs }: CallOptions,
+): Promise<boolean> {
+  const { submitter, keeper, runtime } = engine
+  const { space, ttl } = leaseOptions
+  const lease = new Lease({ submitter, keeper, runtime, space })
+  const { id } = await lease.grant(ttl, { signal, timeoutMs })
+  const { host, pid } = runtime.identity()
+  const { succeeded } = await submitter.submit({
+    method: methods.txn,
+    request: {
+      compare: [createdAtWire(held, createRevision)],
+      success: [
+        {
+          request: {
+            kind: 'put',
+            value: { key, value: toBytes(JSON.stringify({ v: 1, reason, host, pid })), lease: id },
+          },
+        },
+      ],
+    },
+    footprint: {
+      reads: [{ key: held, end: NO_END }],
+      writes: [{ key, end: NO_END }],
+    },
+    // Says the same twice, to the same holder.
+    repeat: 'idempotent',
+    signal,
+    timeoutMs,
+  })
+  return succeeded
+}
+
+/** Deletes the key of this holder, and of nobody else. Was he there? One round trip. */
+export async function breakHold(
+  engine: Engine,
+  { key, createRevision }: Contender,
+  { signal, timeoutMs }: CallOptions,
+): Promise<boolean> {
+  const span = { key, end: NO_END }
+  let unanswered = false
+  const { succeeded } = await engine.submitter.submit({
+    method: methods.txn,
+    request: {
+      compare: [createdAtWire(key, createRevision)],
+      success: [{ request: { kind: 'deleteRange', value: { key } } }],
+    },
+    footprint: { reads: [span], writes: [span] },
+    repeat: 'idempotent',
+    onUnanswered: () => {
+      unanswered = true
+    },
+    signal,
+    timeoutMs,
+  })
+  // He was there when we looked, and an attempt of ours that got no answer may be why he is not now.
+  return succeeded || unanswered
+}
+
+function requestIn(value: Uint8Array): RevocationRequest {
+  let said: { readonly [Name in 'reason' | 'host' | 'pid']?: unknown }
+  try {
+    const parsed: unknown = JSON.parse(text(value))
+    if (typeof parsed !== 'object' || parsed === null) return {}
+    said = ownOnly(parsed)
+  } catch {
+    return {}
+  }
+  const { reason, host, pid } = said
+  return {
+    ...(typeof reason === 'string' ? { reason } : {}),
+    ...(typeof host === 'string' ? { host } : {}),
+    ...(typeof pid === 'number' ? { pid } : {}),
+  }
+}

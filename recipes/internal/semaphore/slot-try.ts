@@ -1,0 +1,138 @@
+import type { SessionContext } from '../../../src/session/session-context.ts'
+import { LazyAbort } from '../../../src/support/lazy-abort.ts'
+import { methods } from '../../../src/wire/methods.ts'
+import { type Attempt, claimFailed, giveUp, untilGivenUp } from '../line/claim.ts'
+import { newWish, type SlotClaim, type SlotPool, slotClaim } from './slot-claim.ts'
+import { GhostsOfSlots, slotsWith } from './slot-ghosts.ts'
+import { freeSlots } from './slot-memory.ts'
+import {
+  type ClaimAnswer,
+  claimedOrLeft,
+  claimFootprint,
+  claimOrLeave,
+  type Missed,
+  type SlotWish,
+} from './slot-wire.ts'
+
+/** How often slots that looked free may be found taken before there count as none. */
+const LOOKS = 3
+
+/** Slots, if so many are free and nobody waits; undefined otherwise, and nothing was written. */
+export async function tryAcquireSlots(
+  session: SessionContext,
+  pool: SlotPool,
+  count: number,
+  signal: AbortSignal | undefined,
+): Promise<SlotClaim | undefined> {
+  signal?.throwIfAborted()
+  session.assertOpen()
+  await pool.limit.admit(count, { signal })
+  signal?.throwIfAborted()
+  session.assertOpen()
+  return untilGivenUp(session, new ImmediateSlots(session, pool, newWish(session, pool, count)), signal)
+}
+
+class ImmediateSlots implements Attempt<SlotClaim | undefined> {
+  readonly #session: SessionContext
+  readonly #pool: SlotPool
+  readonly #wish: SlotWish
+  readonly #ghosts: GhostsOfSlots
+  readonly #abandoned = new LazyAbort()
+  #hasUnanswered = false
+  #claim: SlotClaim | undefined
+
+  constructor(session: SessionContext, pool: SlotPool, wish: SlotWish) {
+    this.#session = session
+    this.#pool = pool
+    this.#wish = wish
+    this.#ghosts = session.engine.shared(GhostsOfSlots)
+  }
+
+  async run(): Promise<SlotClaim | undefined> {
+    try {
+      this.#claim = await this.#take()
+      await this.#session.reliable()
+      this.#abandoned.throwIfAborted()
+    } catch (error) {
+      this.#session.background(this.#undo())
+      throw claimFailed(this.#session, error)
+    }
+    this.#ghosts.find(this.#session, this.#wish.keys)?.settled(this.#wish.value, this.#claim?.createRevision)
+    this.#pool.memory.taken(this.#claim?.slots ?? [])
+    return this.#claim
+  }
+
+  abandon(reason: unknown): void {
+    this.#abandoned.abort(() => reason)
+  }
+
+  async #take(): Promise<SlotClaim | undefined> {
+    const { limit, memory } = this.#pool
+    const { count } = this.#wish
+    let seen: Missed | undefined
+    for (let look = 1; ; look++) {
+      limit.check(count)
+      const free = seen && freeSlots(seen.held, limit.permits, count)
+      const alternatives = free === undefined ? memory.alternatives(count, limit.permits) : [free]
+      const answer = await this.#ask(alternatives, free && seen?.revision)
+      if (answer.kind === 'granted')
+        return slotClaim(this.#session, this.#wish, answer.slots, answer.revision, false)
+      memory.seen(answer.held)
+      if (answer.kind === 'other-limit') {
+        await limit.found(answer.limit)
+        seen = undefined
+      } else {
+        limit.agreed()
+        const earlier = await this.#takenEarlier()
+        if (earlier !== undefined) return earlier
+        if (answer.someWait || look > LOOKS) return undefined
+        if (freeSlots(answer.held, limit.permits, count) === undefined) return undefined
+        seen = answer
+      }
+      this.#abandoned.throwIfAborted()
+      this.#session.assertAlive()
+    }
+  }
+
+  async #ask(
+    alternatives: readonly (readonly number[])[],
+    since: bigint | undefined,
+  ): Promise<ClaimAnswer | Missed> {
+    const response = await this.#session.engine.submitter.submit({
+      method: methods.txn,
+      request: claimOrLeave(this.#wish, this.#pool.limit.raw, alternatives, since),
+      footprint: claimFootprint(this.#wish),
+      // Made twice, it takes other slots, and what it took first is given back.
+      repeat: 'idempotent',
+      noMoreAttempts: this.#abandoned,
+      onUnanswered: () => this.#unanswered(),
+    })
+    try {
+      return claimedOrLeft(response, this.#wish, alternatives)
+    } catch (error) {
+      this.#unanswered()
+      throw error
+    }
+  }
+
+  #unanswered(): void {
+    this.#hasUnanswered = true
+    this.#ghosts.of(this.#session, this.#wish.keys).unanswered(this.#wish.value)
+  }
+
+  /** By an attempt without an answer, whose repeat found no others. */
+  async #takenEarlier(): Promise<SlotClaim | undefined> {
+    if (!this.#hasUnanswered) return undefined
+    const { keys, value } = this.#wish
+    const [taken] = (await slotsWith(this.#session, keys, value)) ?? []
+    if (taken === undefined) return undefined
+    this.#ghosts.find(this.#session, this.#wish.keys)?.accounted(value)
+    const slots = keys.numbersOf(taken.keys.map(key => ({ key })))
+    return slotClaim(this.#session, this.#wish, slots, taken.createRevision, true)
+  }
+
+  async #undo(): Promise<void> {
+    if (this.#claim !== undefined) await giveUp(this.#session, this.#claim)
+    this.#ghosts.find(this.#session, this.#wish.keys)?.settled(this.#wish.value, undefined)
+  }
+}

@@ -1,0 +1,235 @@
+import type { Engine } from '../../../src/client/engine.ts'
+import type { KeySpace } from '../../../src/client/key-space.ts'
+import { type Deferred, deferred } from '../../../src/support/deferred.ts'
+import { EtcdError } from '../../../src/wire/errors.ts'
+import type { Isolation, Transaction } from '../../transaction.ts'
+import { Attempt, type Invite, type Outcome } from './attempt.ts'
+import type { Finished } from './batch.ts'
+import type { Interval } from './interval.ts'
+import type { ReadSet } from './reads.ts'
+import type { Snapshot } from './snapshot.ts'
+import { execute, type Hook } from './transaction.ts'
+import type { BatchView, View } from './view.ts'
+import { WriteLog } from './write-log.ts'
+
+/** A function that does nothing but read and write is done before any timer runs, in milliseconds. */
+const TURN_MS = 2
+/** Nobody holds up the others of its batch for longer. */
+const LONGEST_TURN_MS = 1000
+
+/** One run of the function, to its end. */
+export interface Ran {
+  readonly attempt: Attempt
+  readonly outcome: Outcome
+  readonly hooks: readonly Hook[]
+}
+
+/** What became of one run. */
+export type Verdict =
+  | { readonly kind: 'committed'; readonly ran: Ran; readonly revision: bigint }
+  /** It ran on what is not, or was never tried: no conflict of its own. */
+  | { readonly kind: 'again' }
+  /** Something it read had changed. */
+  | { readonly kind: 'conflict'; readonly snapshot: Snapshot }
+  /** Its batch has gone on without it. */
+  | { readonly kind: 'aside'; readonly ran: Promise<Ran>; readonly view: BatchView }
+  | { readonly kind: 'unread'; readonly error: unknown }
+  | { readonly kind: 'failed'; readonly error: unknown }
+
+/** Where transactions at work on the same keys meet. */
+export interface MeetingPlace {
+  join(member: Member): void
+}
+
+export interface MemberTerms {
+  readonly fn: (tx: Transaction) => unknown
+  readonly isolation: Isolation
+  readonly space: KeySpace
+  readonly maxAttempts: number
+  /** Where to put a marker that tells what became of a commit; undefined for none. */
+  readonly markers: Uint8Array | undefined
+}
+
+/** One call of `stm`: runs its function as often as it takes, by itself or in a lane, never twice at once. */
+export class Member {
+  readonly isolation: Isolation
+  readonly markers: Uint8Array | undefined
+  /** Of its latest run: where it will probably be at work in the next one. */
+  footprint: Finished | undefined
+  /** Something in its batch was refused: it shares none any more. */
+  solo = false
+  readonly #engine: Engine
+  readonly #meetingOn: (interval: Interval) => MeetingPlace | undefined
+  readonly #terms: MemberTerms
+  #attempt: Attempt | undefined
+  #running: Promise<Ran> | undefined
+  #travel: Deferred<Verdict> | undefined
+  /** The first read of the current run, which waits for its turn in a lane. */
+  #suspended: Deferred<View | undefined> | undefined
+  #runs = 0
+  #conflicts = 0
+  #turnMs = TURN_MS
+  #over = false
+
+  /** `meetingOn` finds those at work on an interval. */
+  constructor(
+    engine: Engine,
+    terms: MemberTerms,
+    meetingOn: (interval: Interval) => MeetingPlace | undefined,
+  ) {
+    this.#engine = engine
+    this.#meetingOn = meetingOn
+    this.#terms = terms
+    this.isolation = terms.isolation
+    this.markers = terms.markers
+  }
+
+  /** Has the caller left? */
+  get isOver(): boolean {
+    return this.#over
+  }
+
+  get runs(): number {
+    return this.#runs
+  }
+
+  get conflicts(): number {
+    return this.#conflicts
+  }
+
+  /** Once the run has come to a lane, what becomes of it is told by the lane, perhaps before it has ended. */
+  get travel(): Promise<Verdict> | undefined {
+    return this.#travel?.promise
+  }
+
+  /** Runs the function on a view of its own, or in a lane that its first read leads to. */
+  start(view: View): Promise<Ran> {
+    this.#travel = undefined
+    const mayJoin = this.isolation === 'serializable-snapshot' || this.isolation === 'serializable'
+    return this.#run(
+      view,
+      !mayJoin
+        ? undefined
+        : interval => {
+            const lane = this.#meetingOn(interval)
+            if (lane === undefined) return undefined
+            this.#suspended = deferred()
+            this.board()
+            lane.join(this)
+            return this.#suspended.promise
+          },
+    )
+  }
+
+  /** From now on the lane tells what becomes of it. */
+  board(): Promise<Verdict> {
+    this.#travel ??= deferred()
+    return this.#travel.promise
+  }
+
+  /** Runs the function as part of a batch. A function that waits for something else must not hold up the batch. */
+  async takeTurn(view: BatchView): Promise<Ran | 'aside'> {
+    const ran = this.#resume(view) ?? this.#run(view, undefined)
+    const { runtime } = this.#engine
+    const sinceMs = runtime.now()
+    const turn = deferred<'aside'>()
+    const timer = runtime.setTimer(this.#turnMs, () => turn.resolve('aside'))
+    const result = await Promise.race([ran, turn.promise])
+    timer.cancel()
+    if (result !== 'aside') return result
+    view.stepAside()
+    // The next time it is given as long as it needs.
+    void ran.then(() => {
+      this.#turnMs = Math.min(LONGEST_TURN_MS, 2 * (runtime.now() - sinceMs))
+    })
+    this.tell({ kind: 'aside', ran, view })
+    return 'aside'
+  }
+
+  tell(verdict: Verdict): void {
+    const suspended = this.#suspended
+    this.#suspended = undefined
+    if (suspended === undefined) {
+      this.#travel?.resolve(verdict)
+      return
+    }
+    // Nothing has been read yet: it goes on by itself as if there had never been a lane.
+    this.#travel = undefined
+    suspended.resolve(undefined)
+  }
+
+  /** What is to be committed of a run that read at `base`. One that failed, or waits, has written nothing. */
+  finished({ attempt, outcome }: Ran, base: bigint | undefined): Finished {
+    const { reads, log } = attempt
+    return {
+      isolation: this.isolation,
+      reads,
+      log: outcome.kind === 'value' ? log : new WriteLog(),
+      since: () => (reads.isEmpty ? undefined : base),
+      pending: 'in-this-batch',
+      marked: this.markers !== undefined,
+    }
+  }
+
+  /** The same of one that has outlasted its batch: what it saw of it has been committed. */
+  finishedAfter(ran: Ran, { batch, base, pending }: BatchView): Finished {
+    const { revision } = batch.written
+    return {
+      ...this.finished(ran, base),
+      // What the batch had written by then is no surprise to this run.
+      since: interval =>
+        ran.attempt.reads.isEmpty ? undefined : pending.writesTo(interval) ? revision : base,
+      pending: 'committed',
+    }
+  }
+
+  /** Does it write what somebody else has read? */
+  writesAny(reads: ReadSet): boolean {
+    for (const interval of reads.intervals()) if (this.footprint?.log.writesTo(interval)) return true
+    return false
+  }
+
+  /** After a conflict: may it try again? If not, it has been told. */
+  mayGoOn(): boolean {
+    if (this.#over) return false
+    this.#conflicts += 1
+    if (this.#conflicts < this.#terms.maxAttempts) return true
+    this.tell({ kind: 'failed', error: tooManyConflicts(this.#conflicts) })
+    return false
+  }
+
+  /** The caller does not wait any more. */
+  leave(reason: unknown): void {
+    this.#over = true
+    this.#attempt?.settle({ kind: 'unread', error: reason })
+    this.#suspended?.resolve(undefined)
+  }
+
+  /** The run that waits for its turn, if there is one, with its view. */
+  #resume(view: BatchView): Promise<Ran> | undefined {
+    const suspended = this.#suspended
+    this.#suspended = undefined
+    suspended?.resolve(view)
+    return suspended === undefined ? undefined : this.#running
+  }
+
+  #run(view: View, invite: Invite | undefined): Promise<Ran> {
+    this.#runs += 1
+    const attempt = new Attempt(view, this.#terms.space, invite)
+    this.#attempt = attempt
+    this.#running = execute(attempt, this.#terms.fn).then(({ outcome, hooks }) => ({
+      attempt,
+      outcome,
+      hooks,
+    }))
+    return this.#running
+  }
+}
+
+export function tooManyConflicts(attempts: number): EtcdError {
+  return new EtcdError(
+    'CONFLICT',
+    `[CONFLICT] nothing was written: in ${attempts} attempts, something the transaction had read was changed by others each time`,
+    { outcome: 'rejected' },
+  )
+}
