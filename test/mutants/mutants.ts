@@ -1693,8 +1693,9 @@ export const mutants: readonly Mutant[] = [
     name: 'proclamation-not-bound-to-the-last-write',
     promise: 'an attempt to proclaim that is applied late brings nothing back',
     file: 'recipes/internal/election/value.ts',
-    find: "operand: { kind: 'modRevision', value: modRevision },\n    },\n  ]",
-    replace: "operand: { kind: 'modRevision', value: modRevision },\n    },\n  ].slice(0, 1)",
+    find: "result: CompareResult.equal,\n      operand: { kind: 'modRevision', value: modRevision },",
+    replace:
+      "result: CompareResult.notEqual,\n      operand: { kind: 'modRevision', value: modRevision * 0n },",
     tests: [
       by(
         'live/recipes/election',
