@@ -3,6 +3,7 @@ import type { Commit } from '../../checkers/history.ts'
 import type { Random } from '../random.ts'
 import type { SimulatedProcess } from '../simulated-process.ts'
 import { connected, pause, type Stage } from '../stage.ts'
+import { openSession } from './acting.ts'
 
 /** What those who meet at barriers and latches have in common. */
 
@@ -47,20 +48,6 @@ export async function inSessions(
   // What was given up without a session is still being put in order.
   await pause(process, 20_000)
   await etcd.close()
-}
-
-async function openSession(
-  etcd: Etcd,
-  process: SimulatedProcess,
-  stage: Stage,
-): Promise<Session | undefined> {
-  try {
-    return await etcd.session({ ttl: stage.plan.ttl })
-  } catch (error) {
-    expected(stage, error, 'session')
-    await pause(process, 100)
-    return undefined
-  }
 }
 
 /** A signal that aborts after so long, and at the latest soon after the play is over. */

@@ -1,17 +1,10 @@
-import {
-  type Etcd,
-  EtcdError,
-  type LeaderInfo,
-  type Leadership,
-  op,
-  type Session,
-} from '../../../src/index.ts'
+import type { Etcd, LeaderInfo, Leadership, Session } from '../../../src/index.ts'
 import { mapKey } from '../../../src/wire/bytes.ts'
 import type { Random } from '../random.ts'
 import type { OpenAcquisition } from '../recorder.ts'
 import type { SimulatedProcess } from '../simulated-process.ts'
 import { connected, pause, type Stage, type Workload } from '../stage.ts'
-import { outcomeOf } from './outcome.ts'
+import { codeOf, expected, guardedWrite, openSession, untilOver } from './acting.ts'
 
 /** Processes that campaign, proclaim, give up waiting and resign, orderly or not, and one task each that observes. */
 export const electionWorkload: Workload = {
@@ -128,7 +121,7 @@ async function reign(
       await leadership
         .proclaim(`${process.name} ${acquisition.id}.${slice}`)
         .catch(error => expected(stage, error, 'proclaim'))
-    if (random.chance(0.3)) await guardedWrite(process, stage, leadership, acquisition)
+    if (random.chance(0.3)) await guardedWrite({ process, stage, handle: leadership, acquisition })
   }
   look()
   const release = stage.recorder.release(process, acquisition.id, leadership.held)
@@ -141,24 +134,6 @@ async function reign(
   } catch (error) {
     release.settle('unknown')
     expected(stage, error, 'resign')
-  }
-}
-
-async function guardedWrite(
-  process: SimulatedProcess,
-  stage: Stage,
-  leadership: Leadership,
-  acquisition: OpenAcquisition,
-): Promise<void> {
-  const key = `guarded/${leadership.name}`
-  const value = `${process.name}-${acquisition.id}-${process.world.nowMs}`
-  const write = stage.recorder.guardedWrite(process, { acquisition: acquisition.id, key, value })
-  try {
-    const { revision } = await leadership.txn({ then: [op.put(key, value)] })
-    write.settle('ok', { revision })
-  } catch (error) {
-    write.settle(outcomeOf(error))
-    expected(stage, error, 'guarded write')
   }
 }
 
@@ -197,29 +172,6 @@ function disorder(before: LeaderInfo | undefined, after: LeaderInfo | undefined)
   return after.modRevision > before.modRevision ? undefined : 'what was proclaimed before was told again'
 }
 
-async function openSession(
-  etcd: Etcd,
-  process: SimulatedProcess,
-  stage: Stage,
-): Promise<Session | undefined> {
-  try {
-    return await etcd.session({ ttl: stage.plan.ttl })
-  } catch (error) {
-    expected(stage, error, 'session')
-    await pause(process, 100)
-    return undefined
-  }
-}
-
-function untilOver(process: SimulatedProcess, stage: Stage, action: () => void): () => void {
-  let timer = process.setTimer(1000, look)
-  function look(): void {
-    if (stage.isOver) action()
-    else timer = process.setTimer(1000, look)
-  }
-  return () => timer.cancel()
-}
-
 /** Mostly short, sometimes longer than the lease lasts. */
 function reignMs(random: Random, ttl: number): number {
   const kind = random.next()
@@ -230,13 +182,4 @@ function reignMs(random: Random, ttl: number): number {
 
 function electionName(index: number): string {
   return `elections/${index}`
-}
-
-function codeOf(reason: unknown): string {
-  return EtcdError.is(reason) ? reason.code : String(reason)
-}
-
-/** Under faults a call may fail with an error of ours, and with nothing else. */
-function expected(stage: Stage, error: unknown, where: string): void {
-  if (!EtcdError.is(error)) stage.unexpected(error, where)
 }

@@ -5,6 +5,7 @@ import type { Change, Found } from '../../checkers/history.ts'
 import type { Random } from '../random.ts'
 import type { SimulatedProcess } from '../simulated-process.ts'
 import { connected, pause, type Stage, type Workload } from '../stage.ts'
+import { expected, untilOver } from './acting.ts'
 import { outcomeOf } from './outcome.ts'
 
 const KEYS = ['kv/a', 'kv/b', 'kv/c', 'kv/d']
@@ -140,15 +141,6 @@ async function startOf(etcd: Etcd, { process, stage, random }: Scene): Promise<b
   }
 }
 
-function untilOver(process: SimulatedProcess, stage: Stage, action: () => void): () => void {
-  let timer = process.setTimer(1000, look)
-  function look(): void {
-    if (stage.isOver) action()
-    else timer = process.setTimer(1000, look)
-  }
-  return () => timer.cancel()
-}
-
 function foundOf({ key, value, createRevision, modRevision, version }: KeyValue): Found {
   return {
     key: mapKey(key),
@@ -172,8 +164,4 @@ function putOf({ key, value, createRevision, version, lease }: KeyValue): Change
 
 function deletionOf(key: Uint8Array): Change {
   return { kind: 'delete', key: mapKey(key) }
-}
-
-function expected(stage: Stage, error: unknown, where: string): void {
-  if (!EtcdError.is(error)) stage.unexpected(error, where)
 }

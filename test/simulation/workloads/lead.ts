@@ -1,10 +1,10 @@
-import { type Etcd, EtcdError, op, type Term } from '../../../src/index.ts'
+import { type Etcd, EtcdError, type Term } from '../../../src/index.ts'
 import { mapKey } from '../../../src/wire/bytes.ts'
 import type { Random } from '../random.ts'
 import type { OpenAcquisition } from '../recorder.ts'
 import type { SimulatedProcess } from '../simulated-process.ts'
 import { connected, pause, type Stage, type Workload } from '../stage.ts'
-import { outcomeOf } from './outcome.ts'
+import { codeOf, expected, guardedWrite, untilOver } from './acting.ts'
 
 /** Processes that lead whenever they can, resign, fail, hand over and are stopped, with all kinds of priorities. */
 export const leadWorkload: Workload = {
@@ -119,7 +119,7 @@ async function reign(scene: Scene, term: Term, acquisition: OpenAcquisition): Pr
         await term
           .proclaim(`${process.name} ${acquisition.id}.${slice}`)
           .catch(error => expected(stage, error, 'proclaim'))
-      if (random.chance(0.3)) await guardedWrite(scene, term, acquisition)
+      if (random.chance(0.3)) await guardedWrite({ process, stage, handle: term, acquisition })
       if (random.chance(0.1))
         await term
           .transfer({ owner: `p${random.integer(1, stage.plan.processes)}` })
@@ -134,41 +134,6 @@ async function reign(scene: Scene, term: Term, acquisition: OpenAcquisition): Pr
   }
 }
 
-async function guardedWrite(
-  { process, stage }: Scene,
-  term: Term,
-  acquisition: OpenAcquisition,
-): Promise<void> {
-  const key = `guarded/${term.name}`
-  const value = `${process.name}-${acquisition.id}-${process.world.nowMs}`
-  const write = stage.recorder.guardedWrite(process, { acquisition: acquisition.id, key, value })
-  try {
-    const { revision } = await term.txn({ then: [op.put(key, value)] })
-    write.settle('ok', { revision })
-  } catch (error) {
-    write.settle(outcomeOf(error))
-    expected(stage, error, 'guarded write')
-  }
-}
-
-function untilOver(process: SimulatedProcess, stage: Stage, action: () => void): () => void {
-  let timer = process.setTimer(1000, look)
-  function look(): void {
-    if (stage.isOver) action()
-    else timer = process.setTimer(1000, look)
-  }
-  return () => timer.cancel()
-}
-
 function leadName(index: number): string {
   return `leads/${index}`
-}
-
-function codeOf(reason: unknown): string {
-  return EtcdError.is(reason) ? reason.code : String(reason)
-}
-
-/** Under faults a call may fail with an error of ours, and with nothing else. */
-function expected(stage: Stage, error: unknown, where: string): void {
-  if (!EtcdError.is(error)) stage.unexpected(error, where)
 }

@@ -1,4 +1,4 @@
-import { type Etcd, EtcdError, type Handle, op, type Session } from '../../../src/index.ts'
+import type { Handle, Session } from '../../../src/index.ts'
 import { mapKey } from '../../../src/wire/bytes.ts'
 import type { LineRule } from '../../checkers/line-rule.ts'
 import type { FaultKind, Plan } from '../plan.ts'
@@ -6,7 +6,7 @@ import type { Random } from '../random.ts'
 import type { OpenAcquisition, OpenSession } from '../recorder.ts'
 import type { SimulatedProcess } from '../simulated-process.ts'
 import { connected, pause, type Stage, type Workload } from '../stage.ts'
-import { outcomeOf } from './outcome.ts'
+import { codeOf, expected, guardedWrite, openSession } from './acting.ts'
 
 /** What somebody goes for: names whose lines it stands in, and how it takes them all. */
 export interface Wanted<Held> {
@@ -167,7 +167,8 @@ async function work(
   for (let slice = 0; slice < SLICES && hold.held; slice++) {
     await pause(process, sliceMs)
     look()
-    if (random.chance(0.3)) await guardedWrite({ process, stage, hold, acquisition: acquisitions[0]! })
+    if (random.chance(0.3))
+      await guardedWrite({ process, stage, handle: hold, acquisition: acquisitions[0]! })
     await locks
       .meanwhile?.({ process, stage, random, hold })
       .catch(error => expected(stage, error, 'meanwhile'))
@@ -186,43 +187,6 @@ async function work(
   }
 }
 
-async function guardedWrite({
-  process,
-  stage,
-  hold,
-  acquisition,
-}: {
-  readonly process: SimulatedProcess
-  readonly stage: Stage
-  readonly hold: Handle
-  readonly acquisition: OpenAcquisition
-}): Promise<void> {
-  const key = `guarded/${hold.name}`
-  const value = `${process.name}-${acquisition.id}-${process.world.nowMs}`
-  const write = stage.recorder.guardedWrite(process, { acquisition: acquisition.id, key, value })
-  try {
-    const { revision } = await hold.txn({ then: [op.put(key, value)] })
-    write.settle('ok', { revision })
-  } catch (error) {
-    write.settle(outcomeOf(error))
-    expected(stage, error, 'guarded write')
-  }
-}
-
-async function openSession(
-  etcd: Etcd,
-  process: SimulatedProcess,
-  stage: Stage,
-): Promise<Session | undefined> {
-  try {
-    return await etcd.session({ ttl: stage.plan.ttl })
-  } catch (error) {
-    expected(stage, error, 'session')
-    await pause(process, 100)
-    return undefined
-  }
-}
-
 /** All come in waves: between them only who holds or waits is left, and who comes early in one stands in line. */
 function restMs(nowMs: number, random: Random): number {
   const intoWaveMs = nowMs % WAVE_EVERY_MS
@@ -236,13 +200,4 @@ function holdMs(random: Random, ttl: number): number {
   if (kind < 0.75) return random.exponential(60)
   if (kind < 0.97) return random.exponential(700)
   return random.between(0.5, 1.5) * ttl * 1000
-}
-
-function codeOf(reason: unknown): string {
-  return EtcdError.is(reason) ? reason.code : String(reason)
-}
-
-/** Under faults a call may fail with an error of ours, and with nothing else. */
-function expected(stage: Stage, error: unknown, where: string): void {
-  if (!EtcdError.is(error)) stage.unexpected(error, where)
 }

@@ -1,9 +1,10 @@
-import { type Etcd, EtcdError, type Permit, type Semaphore, type Session } from '../../../src/index.ts'
+import type { Permit, Semaphore, Session } from '../../../src/index.ts'
 import { mapKey } from '../../../src/wire/bytes.ts'
 import type { Commit, History } from '../../checkers/history.ts'
 import type { Random } from '../random.ts'
 import type { SimulatedProcess } from '../simulated-process.ts'
 import { connected, pause, type Stage, type Workload } from '../stage.ts'
+import { expected, openSession } from './acting.ts'
 
 /** Processes that acquire permits, one or several, try, give up, change their number, and leave, orderly or not. */
 export const semaphoreWorkload: Workload = {
@@ -249,20 +250,6 @@ function beyond({ keys, token, process, until }: Grant, key: string, history: Hi
 
 const SLOT = /\/s\/\d{4}$/
 
-async function openSession(
-  etcd: Etcd,
-  process: SimulatedProcess,
-  stage: Stage,
-): Promise<Session | undefined> {
-  try {
-    return await etcd.session({ ttl: stage.plan.ttl })
-  } catch (error) {
-    expected(stage, error, 'session')
-    await pause(process, 100)
-    return undefined
-  }
-}
-
 /** Mostly short, sometimes longer than the lease lasts. */
 function holdMs(random: Random, ttl: number): number {
   const kind = random.next()
@@ -273,9 +260,4 @@ function holdMs(random: Random, ttl: number): number {
 
 function nameOf(index: number): string {
   return `semaphores/${index}`
-}
-
-/** Under faults a call may fail with an error of ours, and with nothing else. */
-function expected(stage: Stage, error: unknown, where: string): void {
-  if (!EtcdError.is(error)) stage.unexpected(error, where)
 }
