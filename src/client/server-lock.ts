@@ -25,7 +25,8 @@ export class ServerLock {
   /**
    * Resolves with the key that stands for the lock once the server says that it is ours. Goes with the lease, which
    * is yours to keep alive. Waits as long as it takes, unless told otherwise. Cancelling: the server gives up when it
-   * hears of it; only revoking the lease is sure to. Not repeated when its outcome is unknown.
+   * hears of it, and may then delete the key under another call with the same lease, which rejects with
+   * `LEASE_NOT_FOUND`; only revoking the lease is sure to end it. Not repeated when its outcome is unknown.
    */
   async lock(name: Bytes, leaseId: bigint, options: CallOptions = {}): Promise<Uint8Array> {
     const bytes = toBytes(name, 'the name of a lock')
