@@ -61,7 +61,9 @@ function checked(plan: Plan, { history, sessions, overAtMs }: Played): readonly 
     ...checkSessions(sessions, history.stalls, {
       ...assumptions,
       // At the latest the deadline tells; before it the next renewal does, unless something is in its way.
-      toldWithinMs: isSlow(plan) ? ttlMs : Math.min(ttlMs, ttlMs / 3 + ARMED_MS + roundTripsMs(plan)),
+      toldWithinMs: isSlow(plan)
+        ? ttlMs
+        : Math.min(ttlMs, byItsClock(plan, ttlMs / 3 + ARMED_MS) + roundTripsMs(plan)),
     }),
     // A server that lies about what there is cannot be put in order against.
     ...(hostile
@@ -74,6 +76,11 @@ function isSlow({ faults }: Plan): boolean {
   return faults.some(kind => disturbing.has(kind))
 }
 
+/** How long it takes at most until the clock of a process has gone on by so much. */
+function byItsClock({ drift }: Plan, ms: number): number {
+  return ms / (1 - drift)
+}
+
 function roundTripsMs({ latencyMs, spikeChance, spikeMs }: Plan): number {
   return 20 * latencyMs + (spikeChance > 0 ? 4 * spikeMs : 0)
 }
@@ -83,7 +90,7 @@ function assumptionsOf(plan: Plan): Assumptions {
   const workload = workloadOf(plan.recipe)
   return {
     ...exact,
-    noticeMs: ARMED_MS + roundTripsMs(plan) + (isSlow(plan) ? ttl * 1000 + 10_000 : 0),
+    noticeMs: byItsClock(plan, ARMED_MS) + roundTripsMs(plan) + (isSlow(plan) ? ttl * 1000 + 10_000 : 0),
     hostile,
     staleReads: hostile,
     lostEvents: hostile,
