@@ -66,7 +66,12 @@ interface Rule {
 
 function meets({ method, member }: FaultTarget, path: string, memberIndex: number): boolean {
   if (member !== undefined && member !== memberIndex) return false
-  if (method === undefined || method === path) return true
+  return method === undefined || isCalled(method, path)
+}
+
+/** Does a target name this path? */
+export function isCalled(method: string, path: string): boolean {
+  if (method === path) return true
   const [, service = '', name = ''] = path.split('/')
   return method === name || method === service.slice(service.lastIndexOf('.') + 1)
 }

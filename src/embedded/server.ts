@@ -57,7 +57,7 @@ class EmbeddedServer implements EmbeddedEtcd {
       (member, index) => new Front(member, index, { runtime, settings, routes, rules, leaderNoticeMs }),
     )
     this.transport = directTransport(runtime, address => this.#fronts[this.#addresses.indexOf(address)])
-    this.faults = new EmbeddedFaults({ core, fronts: this.#fronts, rules })
+    this.faults = new EmbeddedFaults({ core, fronts: this.#fronts, rules, paths: [...routes.keys()] })
   }
 
   get endpoints(): readonly string[] {
