@@ -30,16 +30,20 @@ export interface WatchOptions {
   readonly maxBuffered?: number | undefined
 }
 
+/** A key was created or written. */
 export interface PutEvent {
   readonly type: 'put'
   readonly kv: KeyValue
+  /** What it was before, with the option `previous`, as far as etcd still has it. */
   readonly previous: KeyValue | undefined
   readonly revision: bigint
 }
 
+/** A key was deleted, by a request or with its lease. */
 export interface DeleteEvent {
   readonly type: 'delete'
   readonly key: Uint8Array
+  /** What it was before, with the option `previous`, as far as etcd still has it. */
   readonly previous: KeyValue | undefined
   readonly revision: bigint
 }

@@ -48,6 +48,7 @@ export interface Faults {
   lag(member: number, ms: number): () => void
   /** Ends a lease as if its time were over. */
   expireLease(id: bigint): void
+  /** Revokes a lease, as somebody else would. */
   revokeLease(id: bigint): void
   /** Forgets what was before this revision; before the present one, if not given. */
   compact(revision?: bigint): void

@@ -14,6 +14,7 @@ export interface EmbeddedEtcd {
   readonly endpoints: readonly string[]
   /** Reaches these endpoints without a socket. */
   readonly transport: Transport
+  /** Makes go wrong what goes wrong in production, when a test says so. */
   readonly faults: Faults
   /** Ends every call and connection, and forgets all keys. */
   close(): Promise<void>
