@@ -1,6 +1,6 @@
 /** Which calls a fault meets. Left out: all of them. */
 export interface FaultTarget {
-  /** Name of a method (`Put`), of a service (`Lease`), or the whole path. */
+  /** Name of a method (`Put`), of a service (`Lease`), or the whole path; what etcd does not have is a RangeError. */
   readonly method?: string | undefined
   /** Index of the member. */
   readonly member?: number | undefined

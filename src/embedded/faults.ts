@@ -13,11 +13,12 @@ import type { Member } from './member.ts'
 import { Overlap } from './overlap.ts'
 
 export interface DropOptions extends FaultTarget {
-  /** Default: `disconnect`. */
+  /** How the caller learns of it. Default: `disconnect`. */
   readonly then?: Aftermath | undefined
 }
 
 export interface DelayOptions extends FaultTarget {
+  /** How much later requests arrive, and answers come back. Default of both: 0. */
   readonly requestMs?: number | undefined
   readonly replyMs?: number | undefined
 }
