@@ -1,12 +1,12 @@
 /**
  * The embedded etcd beside a real one: the same client, in turns, in one run. Puts and gets over a socket, each
  * server in a process of its own, and without one; then how long it takes with many keys and many watches.
- *
- *     npm run bench:embedded
  */
 
+import { parseArgs } from 'node:util'
 import { startEtcd as startHere } from '../src/embedded/index.ts'
 import { connect, type Etcd, prefix } from '../src/index.ts'
+import { commandLine } from '../test/support/command.ts'
 import { startEtcd } from '../test/support/etcd-server.ts'
 
 const ROUNDS = 5
@@ -15,6 +15,8 @@ const IN_FLIGHT = 64
 const KEYS = 100_000
 const WATCHES = 10_000
 
+// It takes none, and says so.
+commandLine('usage: npm run bench:embedded', args => parseArgs({ args }))
 const startedMs = performance.now()
 await using here = await startHere()
 console.log(`started in ${(performance.now() - startedMs).toFixed(0)} ms`)

@@ -1,8 +1,5 @@
-/**
- * Measures this library beside etcd's Go client, on the same server and in the same run.
- *
- *     npm run bench -- [hand-off] [election] [lock] [rw-lock] [alone] [stm] [--series 3.4|3.5]... [--rounds N] [--seconds S] [--json] [--record]
- */
+/** Measures this library beside etcd's Go client, on the same server and in the same run. */
+import { commandLine } from '../test/support/command.ts'
 import { startEtcd } from '../test/support/etcd-server.ts'
 import { alone } from './scenarios/alone.ts'
 import { election } from './scenarios/election.ts'
@@ -20,10 +17,9 @@ import { startSides } from './support/side-process.ts'
 
 const all = [handOff, election, lock, rwLock, alone, stm]
 
+const plan = commandLine(usage(all), args => planFrom(args, all))
 try {
-  const plan = planFrom(process.argv.slice(2), all)
-  if (plan === 'help') console.log(usage(all))
-  else await run(plan)
+  await run(plan)
 } catch (error) {
   console.error(error instanceof Error ? error.message : error)
   process.exitCode = 1

@@ -94,7 +94,7 @@ export class Counter {
       async tx => {
         const number = next(await this.#read(tx))
         if (number < LEAST || number > MOST)
-          throw new RangeError(`${this.#name} cannot be ${number}: it has 64 bits`)
+          throw new RangeError(`the counter ${this.#name} cannot be ${number}: it has 64 bits`)
         tx.put(this.#key, String(number))
         return number
       },
@@ -111,9 +111,13 @@ export class Counter {
     if (value === undefined) return 0n
     const digits = text(value)
     if (/^[+-]?\d+$/.test(digits)) return BigInt(digits)
-    throw new EtcdError('FAILED_PRECONDITION', `[FAILED_PRECONDITION] ${this.#name} holds no number`, {
-      outcome: 'rejected',
-    })
+    throw new EtcdError(
+      'FAILED_PRECONDITION',
+      `[FAILED_PRECONDITION] the counter ${this.#name} holds no number`,
+      {
+        outcome: 'rejected',
+      },
+    )
   }
 
   get #name(): string {

@@ -57,10 +57,12 @@ export class Explanation {
 
   /** A small table for people. Its form may change. */
   get text(): string {
-    const { holders, waiters } = this
+    const { holders, waiters, permits } = this
     const held =
       this.kind === 'semaphore'
-        ? `${holders.length} of ${this.permits ?? 0} permits held`
+        ? permits === undefined
+          ? 'nobody has said yet how many permits there are'
+          : `${holders.length} of ${permits} permits held`
         : holders.length === 0
           ? 'free'
           : `held by ${holders.length}`

@@ -26,7 +26,9 @@ export interface LeadOptions {
   /** How long the function may take after the signal of its term has aborted, before we resign all the same. Default: 5000. */
   readonly gracePeriodMs?: number | undefined
   /** Bounds of the random pause after a term that ended by itself or went wrong. Default: 250 ms to 10 s. */
-  readonly backoff?: { readonly initialMs?: number; readonly maxMs?: number } | undefined
+  readonly backoff?:
+    | { readonly initialMs?: number | undefined; readonly maxMs?: number | undefined }
+    | undefined
   /** We stand and lead only while this says true. One that throws or does not answer in time says no. */
   readonly healthy?: (() => boolean | Promise<boolean>) | undefined
   /** How often it is asked, in milliseconds. Default: 5000. */

@@ -5,11 +5,11 @@ import { acquire } from './internal/line/acquisition.ts'
 import { type Claim, linePrefix, type Wish } from './internal/line/claim.ts'
 import { oneAtATime } from './internal/line/rule.ts'
 import { tryAcquire } from './internal/line/try-acquire.ts'
-import { type Mode, rules, valueIn } from './internal/read-write/read-write.ts'
+import { rules, valueIn } from './internal/read-write/read-write.ts'
 import { checkedLock, checkName, type LockOptions } from './lock-options.ts'
 
 /** A name of a {@link Mutex}, or of a {@link RwMutex} with how it is to be locked. */
-export type LockName = Bytes | { readonly name: Bytes; readonly mode: Mode }
+export type LockName = Bytes | { readonly name: Bytes; readonly mode: 'read' | 'write' }
 
 /** As many keys are created, and as many lines read, in one transaction, and etcd takes 128 operations in one. */
 const NAMES_LIMIT = 64

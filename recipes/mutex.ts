@@ -92,6 +92,7 @@ export class MutexView {
    * it writes is told by its smaller token. Two round trips.
    */
   async breakLock(options: CallOptions & { readonly token: bigint }): Promise<boolean> {
+    if (options === undefined) throw new TypeError('breakLock takes { token }: whose hold is to be broken?')
     const { token, signal, timeoutMs } = checkCall(options, ['token'], 'breakLock')
     checkRevision(token, 'token', 1n)
     const holder = await this.holder({ signal, timeoutMs })

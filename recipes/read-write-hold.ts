@@ -28,7 +28,7 @@ export class ReadWriteHold extends Handle {
     this.#mode = mode
   }
 
-  get mode(): Mode {
+  get mode(): 'read' | 'write' {
     return this.#mode
   }
 

@@ -31,6 +31,7 @@ export interface TransactionKeyValue {
 
 /** Reading. Reads of one tick travel together, in one round trip. */
 export interface TransactionReads {
+  /** The key, or undefined where there is none. */
   get(key: Bytes): Promise<TransactionKeyValue | undefined>
   /** The keys in the order asked for, undefined where there is none. */
   getMany(keys: readonly Bytes[]): Promise<readonly (TransactionKeyValue | undefined)[]>
@@ -41,6 +42,7 @@ export interface TransactionReads {
   range(range: KeyRange, options?: TransactionRangeOptions): Promise<readonly TransactionKeyValue[]>
   /** The keys that begin with `start`, in order. */
   prefix(start: Bytes, options?: TransactionRangeOptions): Promise<readonly TransactionKeyValue[]>
+  /** Does the key exist? */
   has(key: Bytes): Promise<boolean>
 }
 
@@ -64,6 +66,7 @@ export interface Transaction extends TransactionReads {
   readonly snapshot: TransactionReads
   /** When the key was last written, 0 if it does not exist; writes of this transaction do not count. */
   revision(key: Bytes): Promise<bigint>
+  /** Written at the commit, like everything below, and not at all if there is none. */
   put(key: Bytes, value: Bytes, options?: TransactionPutOptions): void
   delete(keyOrRange: Bytes | KeyRange): void
   deletePrefix(start: Bytes): void

@@ -128,6 +128,24 @@ compare('k').version.equals(0)
 // @ts-expect-error there is no such option
 await etcd.session({ timeToLive: 10 })
 export { text }
+
+// A program may hand on what it has, and leave its type to the compiler, which must be able to name it.
+export { etcd, result }
+export const { auth, cluster, lease, maintenance } = etcd
+export const mutex = etcd.mutex('x')
+export const session = await etcd.session()
+export const mode = (await session.rwMutex('y').readLock()).mode
+export const permit = await session.semaphore('z', { permits: 2 }).acquire()
+export const leadership = await session.election('e').campaign('me')
+export const joint = await session.lockAll(['a'])
+export const outcome = await etcd.stm(tx => tx.get('k'))
+export const arrival = await session.cyclicBarrier('c', 2).await()
+export const watch = etcd.watch('k')
+
+// What is optional may be left undefined.
+declare const maybe: undefined
+await connect('127.0.0.1:2379', { tls: { ca: maybe, serverName: maybe }, credentials: maybe, signal: maybe })
+await etcd.lead('e', () => {}, { backoff: { initialMs: maybe, maxMs: maybe }, owner: maybe })
 `
 
 function optionsFor(resolution: string): Readonly<Record<string, unknown>> {
@@ -139,7 +157,8 @@ function optionsFor(resolution: string): Readonly<Record<string, unknown>> {
     types: ['node'],
     strict: true,
     exactOptionalPropertyTypes: true,
-    noEmit: true,
+    declaration: true,
+    emitDeclarationOnly: true,
   }
 }
 

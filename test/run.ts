@@ -1,9 +1,6 @@
 /**
  * The whole proof in one command: lint, the tests that need no server, the simulation, then the live tests on
- * the embedded etcd and on each series, those against other clients, and real faults in their short form. Usage,
- * after the build:
- *
- *     node dist/test/run.js [--series 3.4|3.5|embedded]... [--suite name]... [--match title]...
+ * the embedded etcd and on each series, those against other clients, and real faults in their short form.
  *
  * Only test files that have a source are run, so what an earlier build left in `dist` is not counted. The last
  * line is `N passed, N failed`; the exit status is 1 if anything failed.
@@ -15,6 +12,7 @@ import path from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { parseArgs } from 'node:util'
+import { commandLine, oneOf } from './support/command.ts'
 import { allSeries, type EtcdBinary, findEtcd, type Series } from './support/etcd-binaries.ts'
 import { buildGo } from './support/go-peer.ts'
 import { TapReader, type Totals } from './support/tap.ts'
@@ -43,7 +41,14 @@ interface Row extends Totals {
 }
 
 const rows: Row[] = []
-await main(planFrom(process.argv.slice(2)))
+const usage = `usage: npm test -- [options]                      each as often as you like
+
+  --suite NAME     ${suiteNames.join(', ')}; all unless told otherwise
+  --series NAME    of the servers: ${allSeries.join(', ')}, embedded; all unless told otherwise
+  --match TITLE    only tests of this title; * stands for anything
+  --help           print this`
+
+await main(commandLine(usage, planFrom))
 
 async function main(plan: Plan): Promise<void> {
   const servers = await findServers(plan)
@@ -81,17 +86,11 @@ function planFrom(args: string[]): Plan {
       match: { type: 'string', multiple: true, default: [] },
     },
   })
-  const wanted = values.series.map(wanted => oneOf([...allSeries, 'embedded'] as const, wanted, '--series'))
+  const wanted = values.series.map(wanted => oneOf('--series', wanted, [...allSeries, 'embedded'] as const))
   const series = allSeries.filter(one => wanted.includes(one))
   const embedded = wanted.includes('embedded')
-  const suites = values.suite.map(wanted => oneOf(suiteNames, wanted, '--suite'))
+  const suites = values.suite.map(wanted => oneOf('--suite', wanted, suiteNames))
   return { series, embedded, suites, match: values.match }
-}
-
-function oneOf<Known extends string>(known: readonly Known[], wanted: string, option: string): Known {
-  const found = known.find(candidate => candidate === wanted)
-  if (found === undefined) throw new RangeError(`${option} is one of ${known.join(', ')}, not ${wanted}`)
-  return found
 }
 
 /** A series that cannot be had is a failure, and the others are tested all the same. */

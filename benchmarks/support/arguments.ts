@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util'
+import { oneOf, wholeNumber } from '../../test/support/command.ts'
 import { allSeries, type Series } from '../../test/support/etcd-binaries.ts'
 import type { Scenario } from './scenario.ts'
 
@@ -21,13 +22,13 @@ const options = {
   'warm-up': { type: 'string', default: '0.5' },
   json: { type: 'boolean', default: false },
   record: { type: 'boolean', default: false },
-  help: { type: 'boolean', short: 'h', default: false },
 } as const
 
 export function usage(all: readonly Scenario[]): string {
   return [
-    `usage: npm run bench -- [scenario]... [options]     scenarios: ${all.map(({ name }) => name).join(', ')}; default: all`,
+    'usage: npm run bench -- [scenario]... [options]',
     '',
+    `  scenario           ${all.map(({ name }) => name).join(', ')} (all)`,
     '  --series 3.4|3.5   of the server; both when given twice (3.5)',
     '  --rounds N         alternating rounds of every setting (5)',
     '  --seconds S        measured time of a side in a round (2)',
@@ -38,15 +39,14 @@ export function usage(all: readonly Scenario[]): string {
   ].join('\n')
 }
 
-/** What was asked for; `help` when that is all. Throws, with a message for people, when it cannot be done. */
-export function planFrom(args: readonly string[], all: readonly Scenario[]): Plan | 'help' {
+/** What was asked for. Throws, with a message for people, when it cannot be done. */
+export function planFrom(args: readonly string[], all: readonly Scenario[]): Plan {
   const { values, positionals } = parseArgs({ args: [...args], options, allowPositionals: true })
-  if (values.help) return 'help'
   return {
     scenarios:
       positionals.length === 0 ? all : [...new Set(positionals)].map(name => scenarioNamed(name, all)),
-    series: [...new Set(values.series ?? ['3.5'])].map(seriesNamed),
-    rounds: roundsFrom(values.rounds),
+    series: [...new Set(values.series ?? ['3.5'])].map(name => oneOf('--series', name, allSeries)),
+    rounds: wholeNumber('--rounds', values.rounds, 1),
     seconds: secondsFrom('--seconds', values.seconds, Number.MIN_VALUE),
     warmUp: secondsFrom('--warm-up', values['warm-up'], 0),
     output: values.json ? 'json' : 'table',
@@ -57,21 +57,8 @@ export function planFrom(args: readonly string[], all: readonly Scenario[]): Pla
 function scenarioNamed(name: string, all: readonly Scenario[]): Scenario {
   const found = all.find(scenario => scenario.name === name)
   if (found === undefined)
-    throw new RangeError(`no scenario "${name}"; there are ${all.map(({ name }) => name).join(' and ')}`)
+    throw new RangeError(`no scenario "${name}"; there are ${all.map(({ name }) => name).join(', ')}`)
   return found
-}
-
-function seriesNamed(name: string): Series {
-  const found = allSeries.find(series => series === name)
-  if (found === undefined) throw new RangeError(`--series is ${allSeries.join(' or ')}, not "${name}"`)
-  return found
-}
-
-function roundsFrom(text: string): number {
-  const rounds = Number(text)
-  if (!Number.isSafeInteger(rounds) || rounds < 1)
-    throw new RangeError(`--rounds is a whole number from 1, not "${text}"`)
-  return rounds
 }
 
 function secondsFrom(option: string, text: string, least: number): number {

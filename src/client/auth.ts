@@ -24,6 +24,7 @@ export interface Role {
   readonly permissions: readonly Permission[]
 }
 
+/** What may be done with keys. */
 export type Access = 'read' | 'write' | 'readwrite'
 
 /** What a role may do with some keys, named as etcd has them. */

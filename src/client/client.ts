@@ -26,9 +26,13 @@ export class Client implements AsyncDisposable {
   /** The machinery behind it; for recipes. */
   readonly engine: Engine
   readonly space: KeySpace
+  /** Leases that are yours to look after. For locks and the like, use a session. */
   readonly lease: Lease
+  /** Users, roles, and what they may do. */
   readonly auth: Auth
+  /** Members, added and removed. */
   readonly cluster: Cluster
+  /** Health of the members, alarms, snapshots, and what else an operator does. */
   readonly maintenance: Maintenance
   readonly #kv: KV
   readonly #opened = new Resources()
@@ -49,32 +53,39 @@ export class Client implements AsyncDisposable {
     owner?.attach(this)
   }
 
-  /** See {@link KV.get}. */
+  /** Resolves with the key, undefined if it does not exist. One round trip; repeated on another endpoint when one fails. */
   get(key: Bytes, options?: GetOptions & CallOptions): Promise<KeyValue | undefined> {
     return this.#kv.get(key, options)
   }
 
-  /** See {@link KV.range}. */
+  /** Resolves with the keys of a range, all as they were at one revision. One round trip. */
   range(keyOrRange: Bytes | KeyRange, options?: RangeOptions & CallOptions): Promise<RangeResult> {
     return this.#kv.range(keyOrRange, options)
   }
 
-  /** See {@link KV.pages}. */
+  /**
+   * A range of any size, page by page in the order of its keys, all at the revision of the first page. Rejects
+   * with COMPACTED when that revision is compacted on the way. One round trip per page, made when the page is
+   * asked for.
+   */
   pages(keyOrRange: Bytes | KeyRange, options?: PagesOptions): AsyncIterable<RangeResult> {
     return this.#kv.pages(keyOrRange, options)
   }
 
-  /** See {@link KV.put}. */
+  /** Resolves when the value is stored. Not repeated when its outcome is unknown. One round trip. */
   put(key: Bytes, value: Bytes, options?: PutOptions & CallOptions): Promise<PutResult> {
     return this.#kv.put(key, value, options)
   }
 
-  /** See {@link KV.delete}. */
+  /** Resolves when the keys are gone, whether or not there were any. Not repeated when its outcome is unknown. One round trip. */
   delete(keyOrRange: Bytes | KeyRange, options?: DeleteOptions & CallOptions): Promise<DeleteResult> {
     return this.#kv.delete(keyOrRange, options)
   }
 
-  /** See {@link KV.txn}. */
+  /**
+   * Resolves when one side has been applied, at one revision and as a whole. A transaction that only reads is
+   * repeated on failure, any other is not when its outcome is unknown. One round trip.
+   */
   txn<const Then extends readonly Op[] = readonly [], const Else extends readonly Op[] = readonly []>(
     spec: TxnSpec<Then, Else>,
     options?: CallOptions,
@@ -82,12 +93,19 @@ export class Client implements AsyncDisposable {
     return this.#kv.txn(spec, options)
   }
 
-  /** See {@link KV.compact}. */
+  /**
+   * Forgets the history before `revision`, for every user of the cluster: reads and watches below it fail with
+   * COMPACTED from then on. Resolves when that is decided. Compacting what is compacted is COMPACTED, too.
+   */
   compact(revision: bigint, options?: CompactOptions): Promise<void> {
     return this.#kv.compact(revision, options)
   }
 
-  /** Starts watching at once. See {@link Watch}. */
+  /**
+   * Tells what happens to some keys from now on, or from a revision on, in order and without gaps. Starts at once; one
+   * loop takes from it, and leaving the loop closes it. Rejects with COMPACTED when what it would go on from no longer
+   * exists.
+   */
   watch(keyOrRange: Bytes | KeyRange, options: WatchOptions = {}): Watch {
     this.assertOpen()
     options = checkOptions(options, WATCH_OPTIONS, 'watch')

@@ -67,11 +67,15 @@ export interface ValueTest {
   lessThan(operand: Bytes): Compare
 }
 
+/** What of a key, or of every key of a range, is compared. */
 export interface CompareStart {
   /** Writes since the key was created; 0 for a missing key. */
   readonly version: NumberTest
+  /** When the key was created; 0 for a missing key. */
   readonly createRevision: NumberTest
+  /** When the key was last written; 0 for a missing key. */
   readonly modRevision: NumberTest
+  /** The lease the key goes with; 0 for none. */
   readonly lease: NumberTest
   /** Compared byte by byte. */
   readonly value: ValueTest

@@ -63,6 +63,9 @@ export function checkConnect(
     const material: unknown = tls?.[name]
     if (material !== undefined && typeof material !== 'string' && !(material instanceof Uint8Array))
       throw new TypeError(`connect: tls.${name} is PEM, as a string or a Uint8Array`)
+    // Node takes what holds no certificate for a list without any, and then trusts nobody.
+    if (material !== undefined && !PEM[name].test(Buffer.from(material as Uint8Array).toString('latin1')))
+      throw new TypeError(`connect: tls.${name} is not PEM: pass what is in the file, not its name`)
   }
   if (tls?.serverName !== undefined && (typeof tls.serverName !== 'string' || tls.serverName === ''))
     throw new TypeError('connect: tls.serverName is a string that is not empty')
@@ -85,6 +88,12 @@ export function checkConnect(
   }
   return parsed
 }
+
+const PEM = {
+  ca: /-----BEGIN [\w ]*CERTIFICATE-----/,
+  cert: /-----BEGIN [\w ]*CERTIFICATE-----/,
+  key: /-----BEGIN [\w ]*PRIVATE KEY-----/,
+} as const
 
 function isObject(value: unknown): value is object {
   return typeof value === 'object' && value !== null

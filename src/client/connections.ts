@@ -2,7 +2,7 @@ import { onAbort, quietController } from '../support/abort.ts'
 import type { Timer } from '../support/runtime.ts'
 import type { Endpoint, Link } from '../support/transport.ts'
 import { EtcdError } from '../wire/errors.ts'
-import { judge } from '../wire/status.ts'
+import { judge, oneLine } from '../wire/status.ts'
 import { Connection, type ConnectionOptions } from './connection.ts'
 import type { Lane } from './streams.ts'
 
@@ -127,7 +127,10 @@ export class Connections {
   /** What each endpoint said last, for the error of a call that found none. */
   complaints(lane: Lane): string {
     return this.#lanes[lane]
-      .map(({ endpoint, lastFailure, kind }) => `${endpoint.url}: ${lastFailure?.message ?? SILENCE[kind]}`)
+      .map(
+        ({ endpoint, lastFailure, kind }) =>
+          `${endpoint.url}: ${lastFailure === undefined ? SILENCE[kind] : oneLine(lastFailure.message)}`,
+      )
       .join('; ')
   }
 
@@ -207,7 +210,7 @@ export class Connections {
     if (first === undefined || failures.some(error => error?.code !== 'TLS')) return
     const error = new EtcdError(
       'TLS',
-      `[TLS] no endpoint could be trusted, or none trusts us: ${this.complaints(lane)}`,
+      `[TLS] no endpoint could be trusted, or none trusts us: ${this.complaints(lane)}; check tls.ca, tls.serverName, and that they speak TLS`,
       {
         outcome: 'not-sent',
         cause: first,

@@ -3,7 +3,9 @@ import type { KeyValue as WireKeyValue } from '../wire/gen/kv.g.ts'
 
 /** A key, its value and what etcd knows about them, at one revision. */
 export class KeyValue {
+  /** As bytes; `name()` is its text. */
   readonly key: Uint8Array
+  /** As bytes; `text()` and `json()` read it. */
   readonly value: Uint8Array
   /** When the key came to be. */
   readonly createRevision: bigint

@@ -65,7 +65,7 @@ export interface CompactOptions extends CallOptions {
 const NOTHING: readonly Span[] = []
 const PAGE_SIZE = 1000
 
-/** Keys and values of one namespace. */
+/** Keys and values of one namespace. What each call promises stands where users meet it, in `Client`. */
 export class KV {
   readonly #submitter: Submitter
   readonly #space: KeySpace
@@ -75,24 +75,17 @@ export class KV {
     this.#space = space
   }
 
-  /** Resolves with the key, undefined if it does not exist. One round trip; repeated on another endpoint when one fails. */
   async get(key: Bytes, options: GetOptions & CallOptions = {}): Promise<KeyValue | undefined> {
     options = checkCall(options, GET_OPTIONS, 'get')
     const { kvs } = await this.#read(this.#space.span(rangeOf(toBytes(key))), rangeFields(options), options)
     return kvs[0]
   }
 
-  /** Resolves with the keys of a range, all as they were at one revision. One round trip. */
   async range(keyOrRange: Bytes | KeyRange, options: RangeOptions & CallOptions = {}): Promise<RangeResult> {
     options = checkCall(options, RANGE_OPTIONS, 'range')
     return this.#read(this.#space.span(rangeOf(keyOrRange)), rangeFields(options), options)
   }
 
-  /**
-   * A range of any size, page by page in the order of its keys, all at the revision of the first page. Rejects
-   * with COMPACTED when that revision is compacted on the way. One round trip per page, made when the page is
-   * asked for.
-   */
   pages(keyOrRange: Bytes | KeyRange, options: PagesOptions = {}): AsyncIterable<RangeResult> {
     options = checkCall(
       options,
@@ -125,7 +118,6 @@ export class KV {
     }
   }
 
-  /** Resolves when the value is stored. Not repeated when its outcome is unknown. One round trip. */
   async put(key: Bytes, value: Bytes, options: PutOptions & CallOptions = {}): Promise<PutResult> {
     options = checkCall(options, PUT_OPTIONS, 'put')
     const range = rangeOf(toBytes(key))
@@ -139,7 +131,6 @@ export class KV {
     return putResult(response, response.header?.revision ?? 0n, this.#space)
   }
 
-  /** Resolves when the keys are gone, whether or not there were any. Not repeated when its outcome is unknown. One round trip. */
   async delete(
     keyOrRange: Bytes | KeyRange,
     options: DeleteOptions & CallOptions = {},
@@ -156,10 +147,6 @@ export class KV {
     return deleteResult(response, response.header?.revision ?? 0n, this.#space)
   }
 
-  /**
-   * Resolves when one side has been applied, at one revision and as a whole. A transaction that only reads is
-   * repeated on failure, any other is not when its outcome is unknown. One round trip.
-   */
   async txn<const Then extends readonly Op[] = readonly [], const Else extends readonly Op[] = readonly []>(
     spec: TxnSpec<Then, Else>,
     options: CallOptions = {},
@@ -178,10 +165,6 @@ export class KV {
     return txnResult(spec, response, response.header?.revision ?? 0n, this.#space)
   }
 
-  /**
-   * Forgets the history before `revision`, for every user of the cluster: reads and watches below it fail with
-   * COMPACTED from then on. Resolves when that is decided. Compacting what is compacted is COMPACTED, too.
-   */
   async compact(revision: bigint, options: CompactOptions = {}): Promise<void> {
     options = checkCall(options, ['physical'], 'compact')
     await this.#submitter.submit({

@@ -81,7 +81,8 @@ export class LeaseKeeper {
   }
 
   keep(lease: GrantedLease, listener: LeaseListener): KeptLease {
-    if (this.#closed) throw new EtcdError('CLIENT_CLOSED', 'the client is closed', { outcome: 'not-sent' })
+    if (this.#closed)
+      throw new EtcdError('CLIENT_CLOSED', '[CLIENT_CLOSED] the client was closed', { outcome: 'not-sent' })
     if (this.#leases.has(lease.id))
       throw new TypeError(`lease ${lease.id.toString(16)} is being kept already`)
     const kept = new LeaseInCare(lease, {

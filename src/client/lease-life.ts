@@ -194,7 +194,7 @@ export class LeaseLife {
   }
 
   #lose(reason: LeaseLossReason, cause: unknown): void {
-    const message = `lease ${this.#options.id.toString(16)} ${LOSSES[reason]}`
+    const message = `[SESSION_LOST] lease ${this.#options.id.toString(16)} ${LOSSES[reason]}`
     const error = new EtcdError('SESSION_LOST', message, { outcome: 'unknown', cause })
     this.#enter({ kind: 'lost', reason, error })
   }

@@ -45,6 +45,7 @@ export type StatusReport =
 /** `noSpace`: the quota of the database is used up, writes are refused. `corrupt`: members hold different data. */
 export type AlarmKind = 'noSpace' | 'corrupt'
 
+/** An alarm that is raised, and stays until it is disarmed. */
 export interface Alarm {
   readonly memberId: bigint
   readonly kind: AlarmKind

@@ -79,6 +79,7 @@ export type Answers<Ops extends readonly Op[]> = {
 
 /** Compares and two lists of steps: `then` runs if all compares hold, `else` if not. Missing parts are empty. */
 export interface TxnSpec<Then extends readonly Op[], Else extends readonly Op[]> {
+  /** All of them have to hold. */
   readonly if?: readonly Compare[] | undefined
   readonly then?: Then | undefined
   readonly else?: Else | undefined
@@ -99,9 +100,12 @@ interface TxnSide<Succeeded extends boolean, Results> {
 }
 
 export interface Ops {
+  /** Its answer is the key, or undefined where there is none. */
   get(key: Bytes, options?: GetOptions): Op<KeyValue | undefined>
   range(keyOrRange: Bytes | KeyRange, options?: RangeOptions): Op<RangeResult>
+  /** A transaction puts a key once at most. */
   put(key: Bytes, value: Bytes, options?: PutOptions): Op<PutResult>
+  /** To delete what does not exist is no error: its answer counts. */
   delete(keyOrRange: Bytes | KeyRange, options?: DeleteOptions): Op<DeleteResult>
   /** A transaction within the transaction: all compares are made before anything is written. */
   txn<const Then extends readonly Op[] = readonly [], const Else extends readonly Op[] = readonly []>(

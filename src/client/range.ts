@@ -23,6 +23,7 @@ export interface RangeOptions extends GetOptions {
   readonly sort?: Sort | undefined
   /** `keys`: without values. `count`: no keys at all, only how many there are. */
   readonly only?: 'keys' | 'count' | undefined
+  /** Only keys last written, or created, within these revisions, both ends included. */
   readonly minModRevision?: bigint | undefined
   readonly maxModRevision?: bigint | undefined
   readonly minCreateRevision?: bigint | undefined

@@ -5,6 +5,7 @@ import { EtcdError } from '../wire/errors.ts'
 import { methods } from '../wire/methods.ts'
 import { notUnderstood } from './not-understood.ts'
 
+/** A user of etcd. Tokens are asked for and renewed by the library. */
 export interface Credentials {
   readonly username: string
   readonly password: string

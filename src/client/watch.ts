@@ -1,5 +1,6 @@
 import { onAbort } from '../support/abort.ts'
 import { type Deferred, deferred } from '../support/deferred.ts'
+import { checkInteger, checkRevision, checkSignal } from '../support/options.ts'
 import type { Bytes } from '../wire/bytes.ts'
 import { EtcdError } from '../wire/errors.ts'
 import { EventType, type Event as WireEvent, type KeyValue as WireKeyValue } from '../wire/gen/kv.g.ts'
@@ -29,16 +30,20 @@ export interface WatchOptions {
   readonly maxBuffered?: number | undefined
 }
 
+/** A key was created or written. */
 export interface PutEvent {
   readonly type: 'put'
   readonly kv: KeyValue
+  /** What it was before, with the option `previous`, as far as etcd still has it. */
   readonly previous: KeyValue | undefined
   readonly revision: bigint
 }
 
+/** A key was deleted, by a request or with its lease. */
 export interface DeleteEvent {
   readonly type: 'delete'
   readonly key: Uint8Array
+  /** What it was before, with the option `previous`, as far as etcd still has it. */
   readonly previous: KeyValue | undefined
   readonly revision: bigint
 }
@@ -288,15 +293,10 @@ function specOf(
   range: KeyRange,
   { from, only, previous = false, progress = true, signal }: WatchOptions,
 ): WatchSpec {
-  if (from !== undefined && typeof from !== 'bigint')
-    throw new TypeError(`from must be a bigint, not ${typeof from}`)
-  if (from !== undefined && from <= 0n)
-    throw new RangeError(`from must be a revision, 1 or above, not ${from}`)
-  if (typeof previous !== 'boolean') throw new TypeError(`previous must be a boolean, not ${typeof previous}`)
-  if (typeof progress !== 'boolean') throw new TypeError(`progress must be a boolean, not ${typeof progress}`)
-  if (signal !== undefined && typeof signal?.addEventListener !== 'function') {
-    throw new TypeError('signal must be an AbortSignal')
-  }
+  if (from !== undefined) checkRevision(from, 'from', 1n)
+  if (typeof previous !== 'boolean') throw new TypeError(`previous is a boolean, not ${typeof previous}`)
+  if (typeof progress !== 'boolean') throw new TypeError(`progress is a boolean, not ${typeof progress}`)
+  checkSignal(signal, 'watch')
   return {
     key: range.key,
     rangeEnd: range.end,
@@ -317,16 +317,12 @@ function filterOf(only: WatchOptions['only']): WatchSpec['filter'] {
     case undefined:
       return undefined
     default:
-      throw new TypeError(`only must be 'put' or 'delete', not ${JSON.stringify(only)}`)
+      throw new TypeError(`only is one of put, delete, got ${JSON.stringify(only)}`)
   }
 }
 
 function checkedMaxBuffered(maxBuffered: number = DEFAULT_MAX_BUFFERED): number {
-  if (typeof maxBuffered !== 'number') {
-    throw new TypeError(`maxBuffered must be a number, not ${typeof maxBuffered}`)
-  }
-  if (Number.isSafeInteger(maxBuffered) && maxBuffered > 0) return maxBuffered
-  throw new RangeError(`maxBuffered must be an integer of at least 1, not ${maxBuffered}`)
+  return checkInteger(maxBuffered, 'maxBuffered', { min: 1 })
 }
 
 function closedEarly(): EtcdError {

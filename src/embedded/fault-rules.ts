@@ -1,6 +1,6 @@
 /** Which calls a fault meets. Left out: all of them. */
 export interface FaultTarget {
-  /** Name of a method (`Put`), of a service (`Lease`), or the whole path. */
+  /** Name of a method (`Put`), of a service (`Lease`), or the whole path; what etcd does not have is a RangeError. */
   readonly method?: string | undefined
   /** Index of the member. */
   readonly member?: number | undefined
@@ -66,7 +66,12 @@ interface Rule {
 
 function meets({ method, member }: FaultTarget, path: string, memberIndex: number): boolean {
   if (member !== undefined && member !== memberIndex) return false
-  if (method === undefined || method === path) return true
+  return method === undefined || isCalled(method, path)
+}
+
+/** Does a target name this path? */
+export function isCalled(method: string, path: string): boolean {
+  if (method === path) return true
   const [, service = '', name = ''] = path.split('/')
   return method === name || method === service.slice(service.lastIndexOf('.') + 1)
 }

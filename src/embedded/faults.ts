@@ -1,17 +1,24 @@
 import { checkInteger, checkOneOf, checkOptions, checkRevision } from '../support/options.ts'
 import { compact } from './compaction.ts'
 import type { Core } from './core.ts'
-import type { Aftermath, FaultEffect, FaultRules, FaultTarget } from './fault-rules.ts'
+import {
+  type Aftermath,
+  type FaultEffect,
+  type FaultRules,
+  type FaultTarget,
+  isCalled,
+} from './fault-rules.ts'
 import type { Front } from './front.ts'
 import type { Member } from './member.ts'
 import { Overlap } from './overlap.ts'
 
 export interface DropOptions extends FaultTarget {
-  /** Default: `disconnect`. */
+  /** How the caller learns of it. Default: `disconnect`. */
   readonly then?: Aftermath | undefined
 }
 
 export interface DelayOptions extends FaultTarget {
+  /** How much later requests arrive, and answers come back. Default of both: 0. */
   readonly requestMs?: number | undefined
   readonly replyMs?: number | undefined
 }
@@ -42,6 +49,7 @@ export interface Faults {
   lag(member: number, ms: number): () => void
   /** Ends a lease as if its time were over. */
   expireLease(id: bigint): void
+  /** Revokes a lease, as somebody else would. */
   revokeLease(id: bigint): void
   /** Forgets what was before this revision; before the present one, if not given. */
   compact(revision?: bigint): void
@@ -53,6 +61,8 @@ export interface FaultParts {
   readonly core: Core
   readonly fronts: readonly Front[]
   readonly rules: FaultRules
+  /** Paths of the calls there are. */
+  readonly paths: readonly string[]
 }
 
 export class EmbeddedFaults implements Faults {
@@ -142,11 +152,11 @@ export class EmbeddedFaults implements Faults {
   }
 
   expireLease(id: bigint): void {
-    this.#parts.core.lessor.expire(checkRevision(id, 'lease id'))
+    this.#parts.core.lessor.expire(this.#lease(id))
   }
 
   revokeLease(id: bigint): void {
-    this.#parts.core.lessor.revoke(checkRevision(id, 'lease id'))
+    this.#parts.core.lessor.revoke(this.#lease(id))
   }
 
   compact(revision?: bigint): void {
@@ -169,7 +179,13 @@ export class EmbeddedFaults implements Faults {
   }
 
   #rule(target: FaultTarget, effect: FaultEffect): () => void {
-    if (target.member !== undefined) this.#member(target.member)
+    const { method, member } = target
+    // A fault that meets no call would let a test pass without it.
+    if (method !== undefined && !this.#parts.paths.some(path => isCalled(method, path)))
+      throw new RangeError(
+        `method is one of etcd's, as Put, Lease or /etcdserverpb.KV/Put, got ${String(method)}`,
+      )
+    if (member !== undefined) this.#member(member)
     if (target.times !== undefined) checkInteger(target.times, 'times', { min: 1 })
     return this.#lasts(this.#parts.rules.add(target, effect))
   }
@@ -187,6 +203,11 @@ export class EmbeddedFaults implements Faults {
     const { fronts } = this.#parts
     if (member === undefined) return fronts
     return [fronts[checkInteger(member, 'member', { min: 0, max: fronts.length - 1 })]!]
+  }
+
+  #lease(id: bigint): bigint {
+    if (this.#parts.core.lessor.standing(checkRevision(id, 'lease id')) !== undefined) return id
+    throw new RangeError(`there is no lease ${id}: it ran out, was revoked, or never was`)
   }
 
   #member(member: number): Member {

@@ -14,6 +14,7 @@ export interface EmbeddedEtcd {
   readonly endpoints: readonly string[]
   /** Reaches these endpoints without a socket. */
   readonly transport: Transport
+  /** Makes go wrong what goes wrong in production, when a test says so. */
   readonly faults: Faults
   /** Ends every call and connection, and forgets all keys. */
   close(): Promise<void>
@@ -57,7 +58,7 @@ class EmbeddedServer implements EmbeddedEtcd {
       (member, index) => new Front(member, index, { runtime, settings, routes, rules, leaderNoticeMs }),
     )
     this.transport = directTransport(runtime, address => this.#fronts[this.#addresses.indexOf(address)])
-    this.faults = new EmbeddedFaults({ core, fronts: this.#fronts, rules })
+    this.faults = new EmbeddedFaults({ core, fronts: this.#fronts, rules, paths: [...routes.keys()] })
   }
 
   get endpoints(): readonly string[] {

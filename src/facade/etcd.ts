@@ -51,7 +51,8 @@ export class Etcd extends Client {
 
   /**
    * Runs `body` whenever we lead, and stands for election again after every term. Resolves when the signal stops it,
-   * which it alone of all calls does, and `body` has settled. See {@link lead}.
+   * which it alone of all calls does, and `body` has settled. Rejects when it could never lead (no
+   * permission, or the client was closed), and with an error of `body` if `onError` is `reject`.
    */
   lead(name: Bytes, body: (term: Term) => unknown, options?: LeadOptions): Promise<void> {
     return lead(this, name, body, options)
@@ -77,7 +78,12 @@ export class Etcd extends Client {
     return new Latch(this.engine, this.space, name)
   }
 
-  /** Runs `fn` as one transaction, as often as it takes. See {@link stm}. */
+  /**
+   * Runs `fn` as one transaction: commits all it wrote at once if nothing it read has changed meanwhile, else runs it
+   * again. Resolves with what it returned, and the revision. Rejects with what it throws, with CONFLICT after
+   * `maxAttempts`, and with the outcome `unknown` when the commit got no answer. One round trip for all reads of a
+   * tick, one to commit.
+   */
   async stm<Value>(
     fn: (tx: Transaction) => Value | Promise<Value>,
     options?: StmOptions,

@@ -31,12 +31,18 @@ export class Session extends SessionCore {
     return new Semaphore(this, name, options)
   }
 
-  /** Several locks in one transaction, with one place in every line. See {@link lockAll}. */
+  /**
+   * Resolves when all of these locks are ours: all or none, in one transaction, with one place in every line, so that
+   * no order of names has to be agreed on. Waits and rejects as {@link Mutex.lock}. Free: one round trip.
+   */
   lockAll(names: readonly LockName[], options?: LockOptions): Promise<JointHold> {
     return lockAll(this, names, options)
   }
 
-  /** All of them if nobody is to be waited for, else undefined. See {@link tryLockAll}. */
+  /**
+   * Resolves with all of these locks if nobody is to be waited for, else with undefined, and nothing was written. One
+   * round trip; two for more than two locks to read.
+   */
   tryLockAll(names: readonly LockName[], options?: LockOptions): Promise<JointHold | undefined> {
     return tryLockAll(this, names, options)
   }

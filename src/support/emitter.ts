@@ -15,6 +15,7 @@ export class Emitter<Events extends Record<string, unknown>> {
 
   /** Returns how to stop listening. */
   on<Name extends keyof Events & string>(name: Name, listener: (payload: Events[Name]) => void): () => void {
+    if (typeof listener !== 'function') throw new TypeError(`on: the listener of '${name}' is a function`)
     const guarded = (payload: Events[Name]) => {
       try {
         listener(payload)

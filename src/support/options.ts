@@ -8,7 +8,8 @@ import { ownOnly } from './own.ts'
  */
 export function checkOptions<Options>(options: Options, known: readonly string[], where: string): Options {
   if (options === undefined) return options
-  if (typeof options !== 'object' || options === null) throw new TypeError(`${where}: options are an object`)
+  if (typeof options !== 'object' || options === null)
+    throw new TypeError(`${where}: options are an object, got ${shown(options)}`)
   for (const name of Object.keys(options)) {
     if (!known.includes(name))
       throw new TypeError(`${where}: unknown option '${name}'; it takes ${known.join(', ') || 'none'}`)

@@ -15,15 +15,17 @@ export interface Endpoint {
 
 /** Key and certificate material in PEM, and the name to expect in the server's certificate. */
 export interface TlsOptions {
-  readonly ca?: string | Uint8Array
-  readonly cert?: string | Uint8Array
-  readonly key?: string | Uint8Array
-  /** Expected instead of the endpoint's host. */
-  readonly serverName?: string
+  /** Whose signature on the server's certificate is good, in PEM. Default: those the system trusts. */
+  readonly ca?: string | Uint8Array | undefined
+  /** Our own certificate, in PEM, for servers that want one. Goes with `key`. */
+  readonly cert?: string | Uint8Array | undefined
+  readonly key?: string | Uint8Array | undefined
+  /** Expected in the server's certificate instead of the endpoint's host. */
+  readonly serverName?: string | undefined
 }
 
 export interface LinkOptions {
-  readonly tls?: TlsOptions
+  readonly tls?: TlsOptions | undefined
   /** How often a link with open calls asks the peer for a sign of life. */
   readonly pingIntervalMs: number
   /** How long that sign may take before the link counts as dead. */

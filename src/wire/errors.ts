@@ -1,10 +1,6 @@
 import { ownOnly } from '../support/own.ts'
 
-/**
- * The one error class of the library and its codes. Codes are stable and may be relied on; messages are for
- * people and may change. Misuse is not among them: it throws `TypeError` or `RangeError` before any request.
- */
-
+/** What went wrong. Codes are stable and may be relied on; `docs/errors.md` says of each what to do about it. */
 export type ErrorCode =
   // the cluster could not be asked, or did not answer
   | 'UNAVAILABLE'
@@ -68,11 +64,20 @@ export interface EtcdErrorDetails {
 
 const BRAND = Symbol.for('quorate.EtcdError')
 
+/**
+ * Whatever the cluster or the network does to a call. The message is for people and may change. Misuse is none of
+ * it: it throws `TypeError` or `RangeError` before any request.
+ */
 export class EtcdError extends Error {
+  /** What went wrong. Stable. */
   readonly code: ErrorCode
+  /** Whether the request can have taken effect: `unknown` means that a write may have been applied. */
   readonly outcome: Outcome
+  /** The endpoint that said so, without credentials. */
   readonly endpoint: string | undefined
+  /** With `COMPACTED`: the oldest revision that can still be read or watched, where the server named it. */
   readonly compactRevision: bigint | undefined
+  /** gRPC status code behind it, where there was one. */
   readonly grpcStatus: number | undefined
 
   constructor(code: ErrorCode, message: string, given: EtcdErrorDetails) {

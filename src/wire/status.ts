@@ -322,10 +322,17 @@ function meaningOf(code: ErrorCode, failure: FailureClass): string {
   }
 }
 
-/** Words come from the network: they must neither forge a line of a log, nor steer a terminal, nor fill a disk. */
-function oneLine(words: string): string {
+/**
+ * Words come from the network: they must neither forge a line of a log, nor steer a terminal, nor fill a disk. Of
+ * what OpenSSL and Node say of a handshake the reason is left.
+ */
+export function oneLine(words: string): string {
   if (words === '') return 'no reason given'
-  const line = words.slice(0, LONGEST_WORDS).replace(/[\s\p{Cc}\p{Cf}]+/gu, ' ')
+  const line = words
+    .slice(0, LONGEST_WORDS)
+    .replace(/(?:[0-9A-F]+:)?error:[0-9A-F]+:[^:]*:[^:]*:([^:]+):[^;]*/g, '$1')
+    .replace(/^Error \[ERR_\w+\]: |:$/g, '')
+    .replace(/[\s\p{Cc}\p{Cf}]+/gu, ' ')
   return words.length > LONGEST_WORDS ? `${line}…` : line
 }
 

@@ -1,8 +1,5 @@
 /**
- * Real faults on real clusters of three. Usage, after the build:
- *
- *     node dist/test/chaos/run.js [--series 3.4|3.5]... [--scenario name]... [--short] [--tap] [--seed n]
- *     node dist/test/chaos/run.js --minutes n [--series 3.4|3.5]... [--seed n] [--keep folder]
+ * Real faults on real clusters of three.
  *
  * Without `--minutes` every measured promise is put to the test on each series, the last of them by a soak of
  * random faults; `--short` does all of it fewer times, for every test run. With `--minutes` only the soak, that
@@ -12,6 +9,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { inspect, parseArgs } from 'node:util'
+import { commandLine, oneOf, wholeNumber } from '../support/command.ts'
 import { allSeries, findEtcd, type Series } from '../support/etcd-binaries.ts'
 import { FaultyCluster } from '../support/etcd-cluster.ts'
 import type { Form, Scenario, Scene, Verdict } from './scenario.ts'
@@ -34,7 +32,19 @@ interface Plan {
   readonly keep: string | undefined
 }
 
-const plan = planFrom(process.argv.slice(2))
+const usage = `usage: npm run chaos -- [options]
+
+  --series 3.4|3.5   of the servers; both unless told otherwise
+  --scenario NAME    as often as you like; all of them unless told otherwise:
+                     ${scenarioNames().join('\n                     ')}
+  --short            all of it, fewer times
+  --minutes N        random faults alone, for so long
+  --seed N           of the random faults; printed, and another each time unless told
+  --keep FOLDER      where histories go; unless told, only those of a broken promise are kept
+  --tap              tell the results as test results
+  --help             print this`
+
+const plan = commandLine(usage, planFrom)
 // In TAP everything that is no result is a comment.
 const say = (line: string) => console.log(plan.tap ? line.replaceAll(/^/gm, '# ') : line)
 let passed = 0
@@ -129,17 +139,27 @@ function planFrom(args: string[]): Plan {
       keep: { type: 'string' },
     },
   })
-  const names = [...scenarios.map(({ name }) => name), SOAK]
-  const unknown = values.scenario.find(name => !names.includes(name))
-  if (unknown !== undefined) throw new RangeError(`--scenario is one of ${names.join(', ')}, not ${unknown}`)
+  const names = scenarioNames()
+  const chosen = values.scenario.map(name => oneOf('--scenario', name, names))
+  const wanted = values.series.map(name => oneOf('--series', name, allSeries))
   return {
-    series: allSeries.filter(series => values.series.includes(series)),
+    series: allSeries.filter(series => wanted.includes(series)),
     form: values.short ? 'short' : 'long',
     // Printed, so that a run can be repeated; what the machine does in between cannot.
-    seed: Number(values.seed ?? Math.floor(Math.random() * 1e6)),
-    minutes: values.minutes === undefined ? undefined : Number(values.minutes),
-    scenarios: values.scenario.length > 0 ? values.scenario : names,
+    seed: wholeNumber('--seed', values.seed ?? String(Math.floor(Math.random() * 1e6)), 0),
+    minutes: values.minutes === undefined ? undefined : minutesFrom(values.minutes),
+    scenarios: chosen.length > 0 ? chosen : names,
     tap: values.tap,
     keep: values.keep,
   }
+}
+
+function minutesFrom(words: string): number {
+  const minutes = Number(words)
+  if (Number.isFinite(minutes) && minutes > 0) return minutes
+  throw new RangeError(`--minutes is a number above 0, not "${words}"`)
+}
+
+function scenarioNames(): readonly string[] {
+  return [...scenarios.map(({ name }) => name), SOAK]
 }

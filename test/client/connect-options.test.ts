@@ -2,6 +2,7 @@ import test from 'ava'
 import { type ConnectOptions, checkConnect } from '../../src/client/connect-options.ts'
 
 const HOST = 'host:2379'
+const CERTIFICATE = '-----BEGIN CERTIFICATE-----'
 
 test('one endpoint or a list of them are taken, in their order', t => {
   t.deepEqual(
@@ -12,6 +13,12 @@ test('one endpoint or a list of them are taken, in their order', t => {
     checkConnect(['b:1', 'a:1'], {}).map(({ url }) => url),
     ['http://b:1', 'http://a:1'],
   )
+})
+
+test('material is taken as text and as bytes, whatever kind of key it is', t => {
+  for (const kind of ['PRIVATE KEY', 'EC PRIVATE KEY', 'RSA PRIVATE KEY'])
+    for (const key of [`-----BEGIN ${kind}-----`, new TextEncoder().encode(`-----BEGIN ${kind}-----`)])
+      t.notThrows(() => checkConnect(HOST, { tls: { ca: CERTIFICATE, cert: CERTIFICATE, key } }))
 })
 
 test('with tls in the options, endpoints without a scheme are TLS', t => {
@@ -39,6 +46,8 @@ const wrong: readonly [
   ['a certificate without its key', HOST, { tls: { cert: 'x' } }, TypeError],
   ['a key without its certificate', HOST, { tls: { key: 'x' } }, TypeError],
   ['material of a wrong type', HOST, { tls: { ca: 7 } }, TypeError],
+  ['the name of a file for what is in it', HOST, { tls: { ca: '/etc/etcd/ca.pem' } }, TypeError],
+  ['a certificate for a key', HOST, { tls: { cert: CERTIFICATE, key: CERTIFICATE } }, TypeError],
   ['a server name of a wrong type', HOST, { tls: { serverName: 7 } }, TypeError],
   ['a connect timeout of zero', HOST, { connectTimeoutMs: 0 }, RangeError],
   ['a connect timeout that is NaN', HOST, { connectTimeoutMs: Number.NaN }, RangeError],

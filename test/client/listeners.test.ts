@@ -26,6 +26,12 @@ test('a listener is called until it stops listening, and who emits learns whethe
   t.deepEqual(heard, [1])
 })
 
+test('a listener that is no function is refused at once, not when there is something to tell', t => {
+  const { emitter } = arrange()
+  t.throws(() => emitter.on('news', undefined as never), { instanceOf: TypeError, message: /'news'/ })
+  t.false(emitter.emit('news', 1))
+})
+
 function arrange() {
   const runtime = new FakeRuntime()
   const deferred: (() => void)[] = []

@@ -135,6 +135,14 @@ test('after a GOAWAY the connection takes no new calls, and those under way are 
   await connectTo(server.transport, server.endpoints[0]!)
 })
 
+test('a fault for a call or a lease that does not exist is refused: it would never happen', async t => {
+  const { server } = await startDirect()
+  t.throws(() => server.faults.loseReplies({ method: 'Putt' }), { instanceOf: RangeError, message: /"?Putt/ })
+  for (const method of ['Put', 'Lease', methods.put.path]) server.faults.dropRequests({ method })()
+  t.throws(() => server.faults.expireLease(7n), { instanceOf: RangeError, message: /no lease 7/ })
+  t.throws(() => server.faults.revokeLease(7n), { instanceOf: RangeError, message: /no lease 7/ })
+})
+
 test('leases end and revisions are forgotten at once', async t => {
   const { server, caller } = await startDirect()
   await caller.call(methods.leaseGrant, { id: 7n, ttl: 1000n })

@@ -1,14 +1,10 @@
 /**
  * Does everything a client does, over and over, on an embedded etcd in this process, and tells what was left
- * behind. Usage, after the build:
- *
- *     node --expose-gc dist/test/leaks/run.js [--cycles 100000] [--scenario 'watch and cancel']... [--json]
- *
- * `--leak` leaves 64 bytes behind in each cycle, to see that this would be noticed. The exit status is 1 if anything
- * grew or stayed.
+ * behind. The exit status is 1 if anything grew or stayed.
  */
 import { parseArgs } from 'node:util'
 import { setFlagsFromString } from 'node:v8'
+import { commandLine, oneOf, wholeNumber } from '../support/command.ts'
 import { type Finding, play } from './play.ts'
 import type { Scenario } from './scenario.ts'
 import { scenarios } from './scenarios.ts'
@@ -20,33 +16,51 @@ const BYTES_PER_CYCLE = 4
 
 // Optimized code lies in the heap, and comes and goes as it likes: without it the heap of a client at work is flat.
 setFlagsFromString('--no-opt')
-const { values } = parseArgs({
-  options: {
-    cycles: { type: 'string', default: '5000' },
-    scenario: { type: 'string', multiple: true, default: [] },
-    leak: { type: 'boolean', default: false },
-    json: { type: 'boolean', default: false },
-  },
-})
+const names = scenarios.map(({ name }) => name)
+const usage = `usage: npm run leaks -- [options]
+
+  --cycles N        of each scenario (5000)
+  --scenario NAME   as often as you like; all of them unless told otherwise:
+                    ${names.join('\n                    ')}
+  --leak            leave 64 bytes behind in each cycle, to see that it is noticed
+  --json            one line of JSON for each scenario
+  --help            print this`
+
+const { cycles, chosen, leak, json } = commandLine(usage, planFrom)
 if (globalThis.gc === undefined) throw new Error('run this with node --expose-gc')
-const cycles = wholeNumber('cycles', values.cycles, 1)
 const growthLimit = Math.max(SETTLING_BYTES, (cycles / 2) * BYTES_PER_CYCLE)
-const chosen = scenarios.filter(({ name }) => values.scenario.length === 0 || values.scenario.includes(name))
-if (chosen.length === 0)
-  throw new RangeError(`--scenario is one of: ${scenarios.map(s => s.name).join('; ')}`)
 
 // The first to play compiles what all of them use.
 await play(chosen[0]!, 1000)
-if (!values.json) console.log(row('scenario', 'cycles', 'heap at 10 %', '50 %', '100 %', 'growth', 'left'))
-if (!values.json) console.log(row('---', '--:', '--:', '--:', '--:', '--:', '---'))
+if (!json) console.log(row('scenario', 'cycles', 'heap at 10 %', '50 %', '100 %', 'growth', 'left'))
+if (!json) console.log(row('---', '--:', '--:', '--:', '--:', '--:', '---'))
 for (const scenario of chosen) {
-  const finding = await play(values.leak ? leaking(scenario) : scenario, cycles)
+  const finding = await play(leak ? leaking(scenario) : scenario, cycles)
   const faults = [...finding.left]
   if (finding.growth > growthLimit) {
     faults.unshift(`the heap grew by ${finding.growth} bytes, more than ${growthLimit}`)
   }
   if (faults.length > 0) process.exitCode = 1
-  console.log(values.json ? JSON.stringify({ ...finding, faults }) : described(finding))
+  console.log(json ? JSON.stringify({ ...finding, faults }) : described(finding))
+}
+
+function planFrom(args: string[]) {
+  const { values } = parseArgs({
+    args,
+    options: {
+      cycles: { type: 'string', default: '5000' },
+      scenario: { type: 'string', multiple: true, default: names },
+      leak: { type: 'boolean', default: false },
+      json: { type: 'boolean', default: false },
+    },
+  })
+  const wanted = values.scenario.map(name => oneOf('--scenario', name, names))
+  return {
+    cycles: wholeNumber('--cycles', values.cycles, 1),
+    chosen: scenarios.filter(({ name }) => wanted.includes(name)),
+    leak: values.leak,
+    json: values.json,
+  }
 }
 
 function described({ scenario, cycles, heap, growth, left }: Finding): string {
@@ -79,11 +93,4 @@ function leaking(scenario: Scenario): Scenario {
       }
     },
   }
-}
-
-function wholeNumber(name: string, text: string, min: number): number {
-  const value = Number(text)
-  if (!Number.isSafeInteger(value) || value < min)
-    throw new RangeError(`--${name} is a whole number, not ${text}`)
-  return value
 }

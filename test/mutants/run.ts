@@ -1,17 +1,13 @@
 /**
- * Breaks the library on purpose, one way after another, and shows what sees it. Usage, after the build:
- *
- *     node dist/test/mutants/run.js [--only name]... [--jobs n] [--seeds n] [--markdown file]
- *         [--tests-only | --simulations-only] [--recipe name]...
+ * Breaks the library on purpose, one way after another, and shows what sees it.
  *
  * Whatever is to see a mutant runs on the unbroken library first. A mutant that does not compile is a mistake of
- * the list. With `--recipe` every mutant meets the simulation of that recipe, also where its entry in the list does
- * not say that it must be seen there. The last line counts; the exit status is 1 unless every mutant was killed.
+ * the list. The last line counts; the exit status is 1 unless every mutant was killed.
  */
-import { existsSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
-import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { workloads } from '../simulation/workloads/index.ts'
+import { commandLine, oneOf, wholeNumber } from '../support/command.ts'
 import type { Killer } from './killer.ts'
 import type { Mutant } from './mutant.ts'
 import { mutants } from './mutants.ts'
@@ -39,7 +35,18 @@ interface Plan {
 
 // So that what runs for us ends with us.
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
-process.exitCode = await main(planFrom(process.argv.slice(2)))
+const usage = `usage: npm run mutants -- [options]
+
+  --only NAME          as often as you like; the names are in test/mutants/mutants.ts (all ${mutants.length})
+  --jobs N             mutants tried at a time (1)
+  --seeds N            of each simulation (2000)
+  --tests-only         no simulations
+  --simulations-only   no tests
+  --recipe NAME        every mutant meets the simulation of this recipe, whatever the list says; as often as you like
+  --markdown FILE      write a table of what came of it
+  --help               print this`
+
+process.exitCode = await main(commandLine(usage, planFrom))
 
 async function main(plan: Plan): Promise<number> {
   const killers = killersOf(plan)
@@ -127,15 +134,15 @@ function planFrom(args: string[]): Plan {
   for (const name of values.only) {
     if (!mutants.some(mutant => mutant.name === name)) throw new RangeError(`there is no mutant ${name}`)
   }
-  const isBuilt = existsSync(fileURLToPath(new URL(`../${simulationFile}.js`, import.meta.url)))
-  if (!isBuilt && !values['tests-only']) console.log('There is no simulation: tests only.')
+  if (values['tests-only'] && values['simulations-only'])
+    throw new RangeError('--tests-only and --simulations-only leave nothing to run')
   return {
     mutants: values.only.length === 0 ? mutants : mutants.filter(({ name }) => values.only.includes(name)),
-    jobs: Number(values.jobs),
-    seeds: Number(values.seeds),
+    jobs: wholeNumber('--jobs', values.jobs, 1),
+    seeds: wholeNumber('--seeds', values.seeds, 1),
     test: !values['simulations-only'],
-    simulate: isBuilt && !values['tests-only'],
-    recipes: values.recipe,
+    simulate: !values['tests-only'],
+    recipes: values.recipe.map(name => oneOf('--recipe', name, Object.keys(workloads))),
     markdown: values.markdown,
   }
 }

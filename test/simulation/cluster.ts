@@ -67,7 +67,7 @@ export class Cluster {
     )
     this.endpoints = core.members.list.map((_, index) => `member-${index + 1}:2379`)
     this.transport = directTransport(runtime, address => this.#fronts[this.endpoints.indexOf(address)])
-    this.faults = new EmbeddedFaults({ core, fronts: this.#fronts, rules })
+    this.faults = new EmbeddedFaults({ core, fronts: this.#fronts, rules, paths: [...routes.keys()] })
     core.store.onCommit(({ revision, changes }) => {
       this.#log.push({
         revision,

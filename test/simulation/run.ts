@@ -1,22 +1,17 @@
 /**
- * Plays seeds and says what came of them. Usage, after the build:
- *
- *     node dist/test/simulation/run.js [--recipe mutex]... [--seeds N] [--from SEED] [--seconds S]
- *     node dist/test/simulation/run.js --recipe mutex --seed SEED [--set JSON] [--trace]
- *
- * With `--seconds` the seeds stop when the time is up, but not before `--seeds` of each recipe were played. A
- * seed that fails is shrunk, unless `--as-found` says not to, and told with the command that plays it again;
- * after `--failures` of them, 5 unless told otherwise, no more are played. The exit status is 1 if any failed.
+ * Plays seeds and says what came of them. A seed that fails is shrunk and told with the command that plays it again.
+ * The exit status is 1 if any failed.
  */
 import { type ChildProcess, fork } from 'node:child_process'
 import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import type { Violation } from '../checkers/history.ts'
+import { commandLine, oneOf, wholeNumber } from '../support/command.ts'
 import { run } from './judge.ts'
 import { type FaultKind, type Plan, planOf } from './plan.ts'
 import { differences, shrink } from './shrink.ts'
-import { planted, workloadOf, workloads } from './workloads/index.ts'
+import { planted, workloads } from './workloads/index.ts'
 
 /** One seed in so many is played twice. */
 const TWICE_EVERY = 100
@@ -36,6 +31,8 @@ interface Options {
   readonly tap: boolean
   /** So many are enough. */
   readonly failures: number
+  /** A seed that fails is not shrunk. */
+  readonly asFound: boolean
 }
 
 /** Seeds of one recipe, in a row. */
@@ -64,63 +61,88 @@ type FromWorker =
   | { readonly kind: 'ready' }
   | { readonly kind: 'played'; readonly recipe: string; readonly tally: Tally; readonly failures: Failure[] }
 
-const { values } = parseArgs({
-  options: {
-    recipe: { type: 'string', multiple: true },
-    seeds: { type: 'string', default: '1000' },
-    from: { type: 'string', default: '1' },
-    seconds: { type: 'string', default: 'Infinity' },
-    workers: { type: 'string', default: String(availableParallelism()) },
-    seed: { type: 'string' },
-    set: { type: 'string', default: '{}' },
-    trace: { type: 'boolean', default: false },
-    json: { type: 'boolean', default: false },
-    tap: { type: 'boolean', default: false },
-    failures: { type: 'string', default: '5' },
-    'as-found': { type: 'boolean', default: false },
-    worker: { type: 'boolean', default: false },
-  },
-})
+type Task =
+  | { readonly kind: 'work'; readonly asFound: boolean }
+  | { readonly kind: 'replay'; readonly plan: Plan; readonly trace: boolean }
+  | { readonly kind: 'play'; readonly options: Options }
 
-if (values.worker) work()
-else if (values.seed !== undefined) await replay(values.seed)
-else await playAll(checked())
+const usage = `usage: npm run simulate -- [options]
+       npm run simulate -- --recipe NAME --seed N [--set JSON] [--trace]
 
-function checked(): Options {
-  const recipes = values.recipe ?? Object.keys(workloads)
-  for (const recipe of recipes)
-    if (workloadOf(recipe) === undefined) {
-      const known = [...Object.keys(workloads), ...Object.keys(planted)]
-      throw new RangeError(`--recipe is one of ${known.join(', ')}, not ${recipe}`)
-    }
-  return {
+  --recipe NAME   as often as you like; all of them unless told otherwise:
+${listed(Object.keys(workloads))}
+  --seeds N       of each recipe (1000)
+  --from N        the first of them (1)
+  --seconds S     go on until the time is up, and for --seeds of each recipe at least
+  --workers N     processes that play (one for each core)
+  --failures N    after so many failing seeds no more are played (5)
+  --as-found      do not shrink a seed that fails
+  --json, --tap   tell the results as one line of JSON, or as test results
+  --seed N        play this one seed of one recipe, and say everything about it
+  --set JSON      change its plan, as the line that told of a failure says
+  --trace         print every step of it
+  --help          print this`
+
+const task = commandLine(usage, taskFrom)
+if (task.kind === 'work') work(task)
+else if (task.kind === 'replay') await replay(task)
+else await playAll(task.options)
+
+function taskFrom(args: string[]): Task {
+  const { values } = parseArgs({
+    args,
+    options: {
+      recipe: { type: 'string', multiple: true },
+      seeds: { type: 'string', default: '1000' },
+      from: { type: 'string', default: '1' },
+      seconds: { type: 'string' },
+      workers: { type: 'string', default: String(availableParallelism()) },
+      seed: { type: 'string' },
+      set: { type: 'string', default: '{}' },
+      trace: { type: 'boolean', default: false },
+      json: { type: 'boolean', default: false },
+      tap: { type: 'boolean', default: false },
+      failures: { type: 'string', default: '5' },
+      'as-found': { type: 'boolean', default: false },
+      worker: { type: 'boolean', default: false },
+    },
+  })
+  if (values.worker) return { kind: 'work', asFound: values['as-found'] }
+  // The planted ones break their promises, for the tests of the simulation itself.
+  const known = [...Object.keys(workloads), ...Object.keys(planted)]
+  const recipes = values.recipe?.map(name => oneOf('--recipe', name, known)) ?? Object.keys(workloads)
+  if (values.seed !== undefined) {
+    const [recipe, ...others] = recipes
+    if (recipe === undefined || others.length > 0) throw new RangeError('--seed goes with one --recipe')
+    const plan = planOf(wholeNumber('--seed', values.seed, 1), recipe)
+    return { kind: 'replay', plan: { ...plan, ...changesFrom(values.set) }, trace: values.trace }
+  }
+  const options: Options = {
     recipes,
-    seeds: positive(values.seeds, '--seeds'),
-    from: positive(values.from, '--from'),
-    seconds: values.seconds === 'Infinity' ? 0 : positive(values.seconds, '--seconds'),
-    workers: positive(values.workers, '--workers'),
+    seeds: wholeNumber('--seeds', values.seeds, 1),
+    from: wholeNumber('--from', values.from, 1),
+    seconds: values.seconds === undefined ? 0 : wholeNumber('--seconds', values.seconds, 1),
+    workers: wholeNumber('--workers', values.workers, 1),
     json: values.json,
     tap: values.tap,
-    failures: positive(values.failures, '--failures'),
+    failures: wholeNumber('--failures', values.failures, 1),
+    asFound: values['as-found'],
   }
+  return { kind: 'play', options }
 }
 
-function positive(words: string, option: string): number {
-  const number = Number(words)
-  if (!Number.isSafeInteger(number) || number < 1)
-    throw new RangeError(`${option} is a whole number above 0, not ${words}`)
-  return number
+function changesFrom(json: string): Partial<Plan> {
+  try {
+    return JSON.parse(json) as Partial<Plan>
+  } catch {
+    throw new RangeError(`--set is JSON, not "${json}"`)
+  }
 }
 
 /** One seed, with everything that is known about it. */
-async function replay(words: string): Promise<void> {
-  const [recipe] = checked().recipes
-  const plan: Plan = {
-    ...planOf(positive(words, '--seed'), recipe as string),
-    ...(JSON.parse(values.set) as Partial<Plan>),
-  }
-  const { played, violations } = await run(plan, { trace: values.trace, twice: true })
-  if (values.trace) for (const line of played.trace) console.log(line)
+async function replay({ plan, trace }: Extract<Task, { readonly kind: 'replay' }>): Promise<void> {
+  const { played, violations } = await run(plan, { trace, twice: true })
+  if (trace) for (const line of played.trace) console.log(line)
   console.log(JSON.stringify(plan))
   console.log(
     `${played.acquisitions} acquisitions in ${seconds(played.virtualMs)} s, ${played.turns} turns, hash ${played.hash}`,
@@ -134,7 +156,7 @@ async function playAll(options: Options): Promise<void> {
   const tallies = new Map(options.recipes.map(recipe => [recipe, emptyTally()]))
   const failures: Failure[] = []
   const portions = portionsOf(options, startedMs)
-  const workers = Array.from({ length: options.workers }, () => startWorker())
+  const workers = Array.from({ length: options.workers }, () => startWorker(options))
   const progress = setInterval(() => say(options, tallies, failures, startedMs), PROGRESS_MS)
   await Promise.all(
     workers.map(
@@ -176,12 +198,12 @@ function* portionsOf(options: Options, startedMs: number): Generator<Portion, un
   }
 }
 
-function startWorker(): ChildProcess {
-  return fork(fileURLToPath(import.meta.url), ['--worker', ...(values['as-found'] ? ['--as-found'] : [])])
+function startWorker({ asFound }: Options): ChildProcess {
+  return fork(fileURLToPath(import.meta.url), ['--worker', ...(asFound ? ['--as-found'] : [])])
 }
 
 /** Plays what it is given, until it is given nothing more. */
-function work(): void {
+function work({ asFound }: Extract<Task, { readonly kind: 'work' }>): void {
   // Traces cost more than the faults they would show; a seed that fails is played again anyway.
   Error.stackTraceLimit = 0
   process.on('message', async (portion: Portion) => {
@@ -197,7 +219,7 @@ function work(): void {
       tally.virtualMs += played.virtualMs
       for (const [kind, count] of played.strikes) tally.strikes[kind] = (tally.strikes[kind] ?? 0) + count
       if (violations.length > 0)
-        failures.push(values['as-found'] ? asFound(plan, violations) : await shrunk(plan, violations))
+        failures.push(asFound ? unshrunk(plan, violations) : await shrunk(plan, violations))
     }
     const message: FromWorker = { kind: 'played', recipe: portion.recipe, tally, failures }
     process.send?.(message)
@@ -205,7 +227,7 @@ function work(): void {
   process.send?.({ kind: 'ready' } satisfies FromWorker)
 }
 
-function asFound(plan: Plan, violations: readonly Violation[]): Failure {
+function unshrunk(plan: Plan, violations: readonly Violation[]): Failure {
   return { recipe: plan.recipe, seed: plan.seed, violations: violations.slice(0, 5), plan }
 }
 
@@ -285,4 +307,12 @@ function add(sum: Tally, part: Tally): void {
 
 function seconds(ms: number): string {
   return (ms / 1000).toFixed(1)
+}
+
+/** Names in lines, as a usage shows them. */
+function listed(names: readonly string[]): string {
+  return names
+    .join(', ')
+    .replaceAll(/(.{1,70})(?:, |$)/g, '                    $1\n')
+    .trimEnd()
 }

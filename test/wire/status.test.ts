@@ -1,6 +1,6 @@
 import test from 'ava'
 import type { ErrorCode } from '../../src/wire/errors.ts'
-import { type FailureClass, judge, judgeCancelReason, type Retry } from '../../src/wire/status.ts'
+import { type FailureClass, judge, judgeCancelReason, oneLine, type Retry } from '../../src/wire/status.ts'
 
 const PUT = { method: '/etcdserverpb.KV/Put', endpoint: 'http://a:2379' }
 const RANGE = { method: '/etcdserverpb.KV/Range', endpoint: 'http://a:2379' }
@@ -364,4 +364,19 @@ test('a watch behind the compaction says from where the history is left, with wo
     t.is(error.compactRevision, 7n)
     t.deepEqual([failure, retry], ['rejected', 'never'])
   }
+})
+
+test('of what OpenSSL and Node say of a handshake the reason is left', t => {
+  for (const [words, reason] of [
+    [
+      '807CECD23B7F0000:error:0A00010B:SSL routines:ssl3_get_record:wrong version number:../deps/record.c:350:',
+      'wrong version number',
+    ],
+    [
+      'Error [ERR_TLS_CERT_ALTNAME_INVALID]: IP: 127.0.0.1 is not in the list:',
+      'IP: 127.0.0.1 is not in the list',
+    ],
+    ['self-signed certificate', 'self-signed certificate'],
+  ] as const)
+    t.is(oneLine(words), reason)
 })

@@ -414,7 +414,7 @@ class Visit {
     const { name, parties } = this.#gathering
     return new EtcdError(
       'TOO_MANY_PARTICIPANTS',
-      `[TOO_MANY_PARTICIPANTS] ${name} is for ${parties}, and so many are there already`,
+      `[TOO_MANY_PARTICIPANTS] the barrier ${name} is for ${parties}, and so many are there already`,
       { outcome: 'rejected' },
     )
   }

@@ -188,7 +188,7 @@ export function barrierBroken(
   why: string,
   outcome: 'rejected' | 'unknown' = 'rejected',
 ): EtcdError {
-  return new EtcdError('BARRIER_BROKEN', `[BARRIER_BROKEN] ${name}: ${why}`, { outcome })
+  return new EtcdError('BARRIER_BROKEN', `[BARRIER_BROKEN] the barrier ${name}: ${why}`, { outcome })
 }
 
 function nextRound({ generation, phase, past }: Round, step: Step): Omit<Round, 'modRevision'> {

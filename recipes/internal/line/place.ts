@@ -63,11 +63,11 @@ export class Ahead {
   }
 }
 
-/** The place of a waiter, or the key of a holder, was deleted by somebody else. */
+/** The place of a waiter, or the key of a holder, was deleted, by somebody else or with its lease. */
 export function placeGone({ key }: Pick<Entry, 'key'>, revision: bigint): EtcdError {
   return new EtcdError(
     'LOCK_LOST',
-    `[LOCK_LOST] ${printable(key)} was deleted by somebody else, seen at revision ${revision}`,
+    `[LOCK_LOST] ${printable(key)} is gone, seen at revision ${revision}: its lease has ended, or somebody else deleted it`,
     {
       outcome: 'rejected',
     },

@@ -314,6 +314,10 @@ test('what goes with another lease is refused before anything is sent', async t 
   const before = net.sent.length
   const key = Buffer.from(`${name}/7`)
   await t.throwsAsync(session.election(name).resume({ key, revision: 3n }), { instanceOf: RangeError })
+  await t.throwsAsync(session.election(name).resume(undefined as never), {
+    instanceOf: TypeError,
+    message: /takes \{ key, revision \}/,
+  })
   await t.throwsAsync(session.election(name).resume({ key, revision: 3 as unknown as bigint }), {
     instanceOf: TypeError,
   })

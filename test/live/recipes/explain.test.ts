@@ -140,6 +140,14 @@ test('a session decides what its places say', async t => {
   await t.throwsAsync(etcd.session({ describe: 'me' as never }), { instanceOf: TypeError })
 })
 
+test('a semaphore nobody has used is not said to have no permits', async t => {
+  const { etcd } = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const explanation = await etcd.semaphore(name).explain()
+  t.is(explanation.permits, undefined)
+  t.is(explanation.text, `semaphore ${name}: nobody has said yet how many permits there are, 0 waiting`)
+})
+
 test('what strangers say forges no line of the table', async t => {
   const { etcd } = await sessionPlayer(t, server())
   const name = nameOf(t)

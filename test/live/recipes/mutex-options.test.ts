@@ -241,6 +241,7 @@ test('a lock is broken by its token, and by no older one', async t => {
   t.false(await etcd.mutex(name).breakLock({ token: first.fencingToken }))
   t.is((await etcd.mutex(name).holder())?.createRevision, second.fencingToken)
   await t.throwsAsync(etcd.mutex(name).breakLock({ token: 5 as never }), { instanceOf: TypeError })
+  await t.throwsAsync(etcd.mutex(name).breakLock(undefined as never), { message: /takes \{ token \}/ })
   await second.unlock()
   t.false(await etcd.mutex(name).breakLock({ token: second.fencingToken }))
 })
