@@ -27,6 +27,9 @@ export interface Seen {
   readonly values: ReadonlyMap<string, string>
 }
 
+/** Written along with what is to be done exactly once. */
+const MARKERS = 'quorate/once/'
+
 type State = Map<string, string | undefined>
 
 /**
@@ -168,7 +171,7 @@ function isStored(
 ): boolean {
   for (const [key, value] of state) if (after(key) !== value) return false
   return changes.every(
-    change => change.kind === 'delete' || !change.key.startsWith('stm/') || state.has(change.key),
+    change => change.kind === 'delete' || change.key.startsWith(MARKERS) || state.has(change.key),
   )
 }
 
