@@ -12,7 +12,9 @@ export interface Order {
 }
 
 /** A function of a transaction may fail, too. */
-export class Poor extends Error {}
+export class Poor extends Error {
+  override readonly name = 'Poor'
+}
 
 /** A few accounts below one prefix. Whatever is transferred, the total stays. */
 export class Bank {
