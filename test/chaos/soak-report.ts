@@ -54,7 +54,7 @@ export function soakTable(result: SoakResult): string {
     ...rowsOf(deeds),
     'histories:',
     ...rowsOf(entries),
-    `violations ${violations.length}, of them lost writes ${ofRules('lost', 'missing')}, writes applied twice ${ofRules('twice', 'repeated')}`,
+    `violations ${violations.length}, of them lost writes ${ofRules('lost', 'missing')}, writes applied twice ${ofRules('twice', 'repeated', 'discarded')}`,
     `other troubles ${troubles.length}`,
     `sessions lost ${sessionsLost.total}:`,
     ...rowsOf(sessionsLost),

@@ -22,7 +22,7 @@ export const everything: readonly Work[] = [
   { once: writeSomething, hands: 1, restMs: [30, 120] },
   { once: readSomething, hands: 1, restMs: [30, 120] },
   { once: transact, hands: 2, restMs: [20, 200] },
-  { once: count, hands: 1, restMs: [30, 200] },
+  { once: count, hands: 2, restMs: [10, 100] },
   { once: leadForAWhile, hands: 1, restMs: [50, 500] },
   { once: meet, hands: 1, restMs: [50, 400] },
   { once: stayAmongOthers, hands: 1, restMs: [50, 400] },

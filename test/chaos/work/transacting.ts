@@ -26,7 +26,7 @@ export async function transact(post: Post): Promise<void> {
   const { etcd, chance, journal, resting } = post
   const body = someBody(bankOf(post.round.prefix), post)
   using patience = new Patience(chance.happens(0.2) ? chance.between(0, 300) : PATIENCE_MS, resting)
-  const exactlyOnce = chance.happens(0.4)
+  const exactlyOnce = chance.happens(0.5)
   const isolation = chance.of(['serializable-snapshot', 'serializable'] as const)
   const id = journal.begin('transactions', { exactlyOnce, invokedAt: sharedNowMs() })
   const runs: ObservedRun[] = []
