@@ -53,8 +53,7 @@ async function obey(message: ToWorker): Promise<void> {
 /** The session all tasks share; a new one once it is lost. */
 async function sharedSession(journal: Journal): Promise<Session> {
   if (session !== undefined && session.state !== 'lost') return session
-  const opened = await openOnce(journal)
-  return opened
+  return openOnce(journal)
 }
 
 let opening: Promise<Session> | undefined

@@ -69,14 +69,15 @@ export async function leadForAWhile(post: Post): Promise<void> {
 }
 
 /** One term: works for a while, or until it is told to stop, and then still takes its time. */
-async function reign(term: Term, acquisition: string, { chance, journal }: Post): Promise<void> {
+async function reign(term: Term, acquisition: string, post: Post): Promise<void> {
+  const { chance, journal } = post
   journal.more('acquisitions', acquisition, {
     settledAt: sharedNowMs(),
     outcome: 'ok',
     key: Buffer.from(term.key).toString('latin1'),
     token: term.fencingToken,
   })
-  const belief = new Belief(term, [acquisition], journal)
+  const belief = new Belief(term, [acquisition], post)
   try {
     for (let part = chance.between(1, 5); part > 0 && belief.holds; part--) {
       const untilMs = sharedNowMs() + chance.between(0, 250)

@@ -29,7 +29,7 @@ export async function lockForAWhile(post: Post): Promise<void> {
     return
   }
   const { handle } = taken
-  const belief = new Belief(handle, ids, journal)
+  const belief = new Belief(handle, ids, post)
   const told = { settledAt: sharedNowMs(), outcome: 'ok', token: handle.fencingToken }
   const keys = handle.keys.map(key => Buffer.from(key).toString('latin1'))
   for (const [index, id] of ids.entries()) {

@@ -63,7 +63,8 @@ export class Shift {
     const { place, etcd } = this.#worker
     const chance = this.#worker.chance.fork()
     const session = () => this.#worker.session(journal)
-    const post: Post = { place, etcd, round: this.#round, chance, journal, resting: signal, session }
+    const [round, stalls] = [this.#round, this.#stalls]
+    const post: Post = { place, etcd, round, chance, journal, stalls, resting: signal, session }
     while (!signal.aborted) {
       await once(post).catch(error => {
         journal.begin('troubles', { at: sharedNowMs(), what: whatWentWrong(error) })
