@@ -1,16 +1,10 @@
 import { sharedNowMs } from './clock.ts'
 import type { Footprint, FromWorker, Round, ToWorker, WorkerConfig } from './messages.ts'
+import type { Place } from './places.ts'
 import { PlayerProcess } from './player-process.ts'
 import type { Crew } from './stage.ts'
 
 type Worker = PlayerProcess<FromWorker, ToWorker>
-
-export interface Place {
-  readonly name: string
-  readonly endpoints: readonly string[]
-  readonly ttl: number
-  readonly isExpendable: boolean
-}
 
 /** Started while all members are being started, on a busy machine. */
 const START_MS = 130_000
@@ -133,7 +127,7 @@ export class WorkingCrew implements Crew {
   async #fill(place: Place): Promise<void> {
     const { endpoints, ttl } = place
     const name = `${place.name}.${++this.#generation}`
-    const config: WorkerConfig = { name, endpoints, ttl, seed: this.#seed++ }
+    const config: WorkerConfig = { name, place: place.name, endpoints, ttl, seed: this.#seed++ }
     const worker: Worker = new PlayerProcess(name, 'worker', config, said => {
       if (said.kind === 'trouble') this.troubles.push(said.what)
     })

@@ -6,7 +6,7 @@
 import { closeSync, openSync, writeSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 
-/** The parts of a history, and two more: sessions and what was wrong with a process. */
+/** The parts of a history, what is told of transactions, counting and rendezvous, and what was wrong. */
 export type Table =
   | 'acquisitions'
   | 'releases'
@@ -17,7 +17,16 @@ export type Table =
   | 'told'
   | 'stalls'
   | 'interventions'
+  | 'transactions'
+  | 'counted'
+  | 'meetings'
+  | 'stays'
+  | 'latchWaits'
   | 'sessions'
+  /** What a promise rules out, seen by whoever was at work. */
+  | 'complaints'
+  /** When the database was full. */
+  | 'shortages'
   | 'troubles'
 
 export type Fields = Readonly<Record<string, unknown>>

@@ -10,6 +10,8 @@ export interface Round {
 
 export interface WorkerConfig {
   readonly name: string
+  /** Where it works; whoever is started after it has another name. */
+  readonly place: string
   readonly endpoints: readonly string[]
   readonly ttl: number
   readonly seed: number

@@ -9,9 +9,11 @@ import { EtcdError } from '../../src/index.ts'
 import type { Commit, History, Violation } from '../checkers/history.ts'
 import type { Series } from '../support/etcd-binaries.ts'
 import { FaultyCluster } from '../support/etcd-cluster.ts'
+import { accountOf } from './account-of.ts'
 import { Chance } from './chance.ts'
 import { sharedNowMs } from './clock.ts'
 import { WorkingCrew } from './crew.ts'
+import { deedsIn } from './deeds.ts'
 import { memberFaults } from './faults/of-members.ts'
 import { networkFaults } from './faults/of-networks.ts'
 import { peopleFaults } from './faults/of-people.ts'
@@ -20,6 +22,7 @@ import { Journal, readJournals } from './journal.ts'
 import { judge, keepHistory } from './judge.ts'
 import { within } from './log-file.ts'
 import type { Footprint, Round } from './messages.ts'
+import { placesOn } from './places.ts'
 import { Recording } from './recording.ts'
 import { makeRoom } from './room.ts'
 import { type Stage, untilDone, wield } from './stage.ts'
@@ -41,6 +44,8 @@ export interface SoakResult {
   readonly faults: Tally
   /** Entries of the histories, by table. */
   readonly entries: Tally
+  /** What was achieved: locks, terms, transactions, rounds. */
+  readonly deeds: Tally
   readonly sessionsLost: Tally
   /** Rejections of calls, by code. */
   readonly errors: Tally
@@ -79,6 +84,7 @@ class Soak {
   readonly #chance: Chance
   readonly #faults = new Tally()
   readonly #entries = new Tally()
+  readonly #deeds = new Tally()
   readonly #sessionsLost = new Tally()
   readonly #errors = new Tally()
   readonly #violations: Violation[] = []
@@ -104,15 +110,7 @@ class Soak {
     const log = path.join(folder, 'log.ndjson')
     await rm(log, { force: true })
     this.#recording = await Recording.start(this.#cluster.endpoints, log)
-    this.#crew = await WorkingCrew.start(
-      [
-        { name: 'ann', endpoints: one.endpoints, ttl: 10, isExpendable: false },
-        { name: 'bob', endpoints: other.endpoints.toReversed(), ttl: 5, isExpendable: false },
-        { name: 'cyd', endpoints: one.endpoints.toReversed(), ttl: 5, isExpendable: true },
-        { name: 'dan', endpoints: other.endpoints, ttl: 10, isExpendable: true },
-      ],
-      seed,
-    )
+    this.#crew = await WorkingCrew.start(placesOn(one, other), seed)
   }
 
   async rounds(): Promise<void> {
@@ -132,6 +130,7 @@ class Soak {
       rounds: this.#rounds,
       faults: this.#faults,
       entries: this.#entries,
+      deeds: this.#deeds,
       sessionsLost: this.#sessionsLost,
       errors: this.#errors,
       violations: this.#violations,
@@ -228,28 +227,29 @@ class Soak {
   }
 
   async #check(
-    { folder }: Round,
+    { folder, prefix }: Round,
     commits: readonly Commit[],
     deaths: ReadonlyMap<string, number>,
   ): Promise<string> {
     const files = (await readdir(folder)).filter(name => name.endsWith('.ndjson'))
     const entries = await readJournals(files.map(name => path.join(folder, name)))
     const history = historyOf(commits, entries, deaths)
+    const account = accountOf(entries)
+    const deeds = deedsIn(prefix, history, account)
+    for (const [name, count] of deeds.entries()) this.#deeds.add(name, count)
     for (const { table, ...entry } of entries) {
       this.#entries.add(table)
       if (table === 'sessions' && entry.lostAt !== undefined) this.#sessionsLost.add(String(entry.reason))
-      if (table === 'acquisitions' && entry.outcome === 'ok') this.#entries.add('acquisitions granted')
       if (table === 'acquisitions' && entry.loss !== undefined) this.#entries.add(`holds lost: ${entry.loss}`)
       if (table === 'troubles') this.#errors.add(String(entry.what))
       else if (entry.error !== undefined) this.#errors.add(`${table}: ${entry.error}`)
     }
     this.#entries.add('commits', commits.filter(({ changes }) => changes.length > 0).length)
-    const violations = judge(history)
+    const violations = judge(prefix, history, account)
     this.#violations.push(...violations)
     if (violations.length === 0 && this.#troubles.length === 0) await rm(folder, { recursive: true })
     else await this.#keep(folder, history, violations)
-    const granted = history.acquisitions.filter(({ outcome }) => outcome === 'ok').length
-    return `${entries.length} entries, ${commits.length} commits, ${granted} acquisitions, ${violations.length} violations`
+    return `${entries.length} entries, ${commits.length} commits, ${deeds}, ${violations.length} violations`
   }
 
   async #keep(folder: string, history: History, violations: readonly Violation[]): Promise<void> {

@@ -32,6 +32,15 @@ test('transactions of one commit that see each other in some order are in order'
   t.deepEqual(checkTransactions(history({ log }), chain), [])
 })
 
+test("what travels with a commit and no transaction writes is nobody's", t => {
+  const alone = transaction('one', { revision: 2n, seen: [saw('stm/a')], wrote: new Map([['stm/a', 'a1']]) })
+  const company = [[put('stm/a', 2n, 'a1'), put('counter', 2n, '1')]]
+  t.deepEqual(checkTransactions(history({ log: company }), [alone]), [])
+  const stray = [[put('stm/a', 2n, 'a1'), put('stm/b', 2n, 'b1')]]
+  const other = transaction('two', { outcome: 'failed', wrote: new Map([['stm/b', 'b2']]) })
+  t.is(checkTransactions(history({ log: stray }), [alone, other])[0]?.rule, 'transactions-without-order')
+})
+
 test('one that did not see the one before it is found', t => {
   const lost = [
     transaction('one', { revision: 3n, seen: [saw('stm/a', 'a1')], wrote: new Map([['stm/a', 'a2']]) }),

@@ -94,12 +94,14 @@ function withoutOrder(
     if (group === undefined) groups.set(one.revision, [one])
     else group.push(one)
   }
+  // Markers, and what else travels with a commit, are nobody's here.
+  const theirs = new Set(transactions.flatMap(({ wrote }) => [...wrote.keys()]))
   const unknown = transactions.filter(({ outcome, wrote }) => outcome === 'unknown' && wrote.size > 0)
   return [...groups].flatMap(([revision, group]) => {
     const index = truth.indexOf(revision)
     const changes = truth.log[index]?.changes ?? []
     const after = (key: string) => valueAt(truth, key, index)
-    const isEnd = (state: State) => isStored(state, changes, after)
+    const isEnd = (state: State) => isStored(state, changes, theirs, after)
     const changesNothing = (state: State) => [...state].every(([key, value]) => after(key) === value)
     return [...new Set(group.map(({ process }) => process))].flatMap(process => {
       const batch = group.filter(one => one.process === process)
@@ -160,16 +162,15 @@ function applied({ wrote }: Transacted, state: State): State {
   return new Map([...state, ...wrote])
 }
 
-/** Does the store hold what this comes to, and nothing else of the commit? */
+/** Does the store hold what this comes to, and the commit nothing else that transactions write? */
 function isStored(
   state: State,
   changes: readonly Change[],
+  theirs: ReadonlySet<string>,
   after: (key: string) => string | undefined,
 ): boolean {
   for (const [key, value] of state) if (after(key) !== value) return false
-  return changes.every(
-    change => change.kind === 'delete' || !change.key.startsWith('stm/') || state.has(change.key),
-  )
+  return changes.every(({ kind, key }) => kind === 'delete' || !theirs.has(key) || state.has(key))
 }
 
 /** Was all it saw there, at this commit with this on top of it? */

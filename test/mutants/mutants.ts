@@ -1860,6 +1860,14 @@ export const mutants: readonly Mutant[] = [
     ],
   },
   {
+    name: 'stm-read-taken-for-commit',
+    promise: 'a transaction that could not read is known to have written nothing',
+    file: 'recipes/internal/stm/run.ts',
+    find: 'throw notSent(verdict.error)',
+    replace: 'throw [notSent, verdict.error][1]',
+    tests: [by('live/recipes/stm', 'a transaction that could not read says that nothing was committed')],
+  },
+  {
     name: 'stm-batch-blind-to-itself',
     promise: 'in a batch each transaction sees what those before it have written',
     file: 'recipes/internal/stm/view.ts',

@@ -15,6 +15,7 @@ import type {
 } from '../checkers/history.ts'
 import type { SessionLife } from '../checkers/sessions.ts'
 import type { Seen, Transacted } from '../checkers/transactions.ts'
+import { observed } from '../support/observed-run.ts'
 import type { Cluster } from './cluster.ts'
 import type { SimulatedProcess } from './simulated-process.ts'
 import type { World } from './world.ts'
@@ -149,11 +150,7 @@ export class Recorder {
   get transactions(): readonly Transacted[] {
     return this.#transactions.map(({ entry, runs }) => ({
       ...entry,
-      seen: runs.at(-1)?.seen ?? [],
-      wrote: runs.at(-1)?.wrote ?? new Map(),
-      discarded: runs
-        .slice(0, -1)
-        .flatMap(({ wrote }) => [...wrote.values()].filter(value => value !== undefined)),
+      ...observed(runs),
     }))
   }
 

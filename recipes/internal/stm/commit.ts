@@ -3,6 +3,7 @@ import { EtcdError } from '../../../src/wire/errors.ts'
 import type { Batch } from './batch.ts'
 import { type Parcel, type Receipt, StmCourier } from './courier.ts'
 import { type Marker, Markers } from './marker.ts'
+import { notSent } from './not-sent.ts'
 import type { Snapshot } from './snapshot.ts'
 
 export type CommitResult =
@@ -76,14 +77,4 @@ export class StmCommitter {
       return { kind: 'failed', error }
     }
   }
-}
-
-/** What failed was not the commit. */
-function notSent(error: unknown): unknown {
-  if (!EtcdError.is(error) || error.outcome !== 'unknown') return error
-  return new EtcdError(error.code, `${error.message}; the commit was not sent`, {
-    outcome: 'not-sent',
-    cause: error,
-    endpoint: error.endpoint,
-  })
 }

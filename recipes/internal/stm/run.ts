@@ -5,6 +5,7 @@ import { Batch, type Finished } from './batch.ts'
 import { StmCommitter } from './commit.ts'
 import { StmLanes } from './lanes.ts'
 import { Member, type MemberTerms, type Ran, tooManyConflicts, type Verdict } from './member.ts'
+import { notSent } from './not-sent.ts'
 import { StmReader } from './reader.ts'
 import { Snapshot } from './snapshot.ts'
 import type { Hook } from './transaction.ts'
@@ -91,7 +92,7 @@ export class StmRun {
           if (this.#member.runs > 1) await this.#count()
           break
         case 'unread':
-          if (!isOutOfDate(verdict.error)) throw verdict.error
+          if (!isOutOfDate(verdict.error)) throw notSent(verdict.error)
           await this.#count()
           break
         case 'failed':

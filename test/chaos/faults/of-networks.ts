@@ -15,7 +15,7 @@ export const networkFaults: readonly Fault[] = [
     proxy.acceptSilently()
     proxy.reset()
   }),
-  lasting('replies lost', 3, proxy => {
+  lasting('replies lost', 5, proxy => {
     proxy.loseReplies()
     proxy.reset()
   }),

@@ -59,7 +59,8 @@ export const peopleFaults: readonly Fault[] = [
     name: 'database full',
     weight: 1,
     lasts: [200, 2000],
-    async strike({ cluster, recorded }) {
+    async strike({ cluster, journal, recorded }) {
+      journal.begin('shortages', { at: sharedNowMs() })
       await fill(cluster.control)
       // Full or not: what it put there goes.
       return () => makeRoom(cluster.control, cluster.endpoints, recorded)

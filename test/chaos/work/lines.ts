@@ -2,10 +2,10 @@ import type { Handle, Session } from '../../../src/index.ts'
 import { type LineRule, oneAtATime, readersAndWriters, seatsFor } from '../../checkers/line-rule.ts'
 import type { Chance } from '../chance.ts'
 
-/** One line of a round: where it is, what stands in it, and how it is taken and left. */
+/** Lines of a round: where they are, what stands in them, and how they are taken and left. */
 export interface LineUse {
-  /** The prefix of all places in it. */
-  readonly line: string
+  /** For each, the prefix of all places in it. */
+  readonly lines: readonly string[]
   take(session: Session, signal: AbortSignal): Promise<Taken>
 }
 
@@ -14,24 +14,36 @@ export interface Taken {
   leave(signal: AbortSignal): Promise<void>
 }
 
+const NAMES = ['a', 'b']
 const SEATS = 2
 
 /** Something to wait for in this round, and how. */
 export function someLine(prefix: string, chance: Chance): LineUse {
-  const kind = chance.of(['lock', 'lock', 'lock', 'elect', 'rw', 'seats'] as const)
-  const name = `${prefix}${kind}/${chance.of(['a', 'b'])}`
+  const kind = chance.of(['lock', 'lock', 'lock', 'all', 'elect', 'rw', 'seats'] as const)
+  const name = `${prefix}${kind}/${chance.of(NAMES)}`
   switch (kind) {
     case 'lock':
       return {
-        line: `${name}/`,
+        lines: [`${name}/`],
         take: async (session, signal) => {
           const hold = await session.mutex(name).lock({ signal })
           return { handle: hold, leave: signal => hold.unlock({ signal }) }
         },
       }
+    case 'all': {
+      // Of the same lines as single locks, in either order.
+      const names = (chance.happens(0.5) ? NAMES : NAMES.toReversed()).map(one => `${prefix}lock/${one}`)
+      return {
+        lines: names.map(one => `${one}/`),
+        take: async (session, signal) => {
+          const hold = await session.lockAll(names, { signal })
+          return { handle: hold, leave: signal => hold.unlock({ signal }) }
+        },
+      }
+    }
     case 'elect':
       return {
-        line: `${name}/`,
+        lines: [`${name}/`],
         take: async (session, signal) => {
           const leadership = await session.election(name).campaign('a worker', { signal })
           return { handle: leadership, leave: signal => leadership.resign({ signal }) }
@@ -40,7 +52,7 @@ export function someLine(prefix: string, chance: Chance): LineUse {
     case 'rw': {
       const reads = chance.happens(0.6)
       return {
-        line: `${name}/`,
+        lines: [`${name}/`],
         take: async (session, signal) => {
           const mutex = session.rwMutex(name)
           const hold = await (reads ? mutex.readLock({ signal }) : mutex.writeLock({ signal }))
@@ -50,7 +62,7 @@ export function someLine(prefix: string, chance: Chance): LineUse {
     }
     case 'seats':
       return {
-        line: `${name}/s/`,
+        lines: [`${name}/s/`],
         take: async (session, signal) => {
           const permit = await session.semaphore(name, { permits: SEATS }).acquire({ signal })
           return { handle: permit, leave: signal => permit.release({ signal }) }

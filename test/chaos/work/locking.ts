@@ -1,96 +1,55 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { EtcdError, type Handle, op, type Session } from '../../../src/index.ts'
-import type { Chance } from '../chance.ts'
+import type { Handle, Session } from '../../../src/index.ts'
 import { sharedNowMs } from '../clock.ts'
-import type { Journal } from '../journal.ts'
-import type { LineUse, Taken } from './lines.ts'
-import { codeOf, outcomeOf } from './what-went-wrong.ts'
-
-export interface Locking {
-  readonly session: Session
-  readonly use: LineUse
-  readonly chance: Chance
-  readonly journal: Journal
-}
+import { Belief } from './belief.ts'
+import { guardedWrite } from './guarded-write.ts'
+import { type LineUse, someLine, type Taken } from './lines.ts'
+import { Patience } from './patience.ts'
+import type { Post } from './post.ts'
+import { codeOf } from './what-went-wrong.ts'
 
 /** How long the waiting and the letting go may take before this user gives up. */
 const PATIENCE_MS = 30_000
 
-/** Waits for the lock, believes in it for a while, writes under it, and lets go. */
-export async function lockForAWhile(locking: Locking): Promise<void> {
-  const { session, use, chance, journal } = locking
+/** Waits for a lock, believes in it for a while, writes under it, and lets go. */
+export async function lockForAWhile(post: Post): Promise<void> {
+  const { round, chance, journal } = post
+  const session = await post.session()
+  const use = someLine(round.prefix, chance)
+  const ids = use.lines.map(line => journal.begin('acquisitions', { line, invokedAt: sharedNowMs() }))
   // Some give up early: an abandoned wait must leave nothing in the line.
-  const patienceMs = chance.happens(0.2) ? chance.between(0, 300) : PATIENCE_MS
-  const id = journal.begin('acquisitions', { line: use.line, invokedAt: sharedNowMs() })
+  using patience = new Patience(chance.happens(0.2) ? chance.between(0, 300) : PATIENCE_MS)
   let taken: Taken
   try {
-    taken = await use.take(session, AbortSignal.timeout(patienceMs))
+    taken = await use.take(session, patience.signal)
   } catch (error) {
     // Whether a place stood in the line for a while, nobody said.
-    journal.more('acquisitions', id, { settledAt: sharedNowMs(), outcome: 'unknown', error: codeOf(error) })
+    const told = { settledAt: sharedNowMs(), outcome: 'unknown', error: codeOf(error) }
+    for (const id of ids) journal.more('acquisitions', id, told)
     return
   }
   const { handle } = taken
-  const belief = new Belief(handle, id, journal)
-  journal.more('acquisitions', id, {
-    settledAt: sharedNowMs(),
-    outcome: 'ok',
-    key: Buffer.from(handle.key).toString('latin1'),
-    token: handle.fencingToken,
-  })
-  await workUnder(handle, belief, id, locking)
-  await letGo(taken, belief, id, locking)
-}
-
-/** When this process stopped believing that it holds, written down once. */
-class Belief {
-  readonly #hold: Handle
-  readonly #acquisition: string
-  readonly #journal: Journal
-  #isOver = false
-
-  constructor(hold: Handle, acquisition: string, journal: Journal) {
-    this.#hold = hold
-    this.#acquisition = acquisition
-    this.#journal = journal
-    const { signal } = hold
-    const ended = () => this.end(codeOf(signal.reason))
-    if (signal.aborted) ended()
-    else signal.addEventListener('abort', ended, { once: true })
+  const belief = new Belief(handle, ids, post)
+  const told = { settledAt: sharedNowMs(), outcome: 'ok', token: handle.fencingToken }
+  const keys = handle.keys.map(key => Buffer.from(key).toString('latin1'))
+  for (const [index, id] of ids.entries()) {
+    const key = keys.find(one => one.startsWith(use.lines[index]!))
+    journal.more('acquisitions', id, { ...told, key })
   }
-
-  /** Asks the hold, synchronously, and believes what it says. */
-  get holds(): boolean {
-    if (!this.#isOver && !this.#hold.held) this.end('NOT_HELD')
-    return !this.#isOver
-  }
-
-  end(loss?: string): void {
-    if (this.#isOver) return
-    this.#isOver = true
-    const told = loss === undefined ? {} : { loss }
-    this.#journal.more('acquisitions', this.#acquisition, { believedUntil: sharedNowMs(), ...told })
-  }
+  await workUnder(handle, belief, ids[0]!, use, post)
+  await letGo(taken, belief, ids, session, post)
 }
 
 async function workUnder(
   hold: Handle,
   belief: Belief,
   acquisition: string,
-  { use, chance, journal }: Locking,
+  { lines }: LineUse,
+  { chance, journal }: Post,
 ): Promise<void> {
-  for (let writes = chance.between(0, 2); writes > 0 && belief.holds; writes--) {
-    const key = `${use.line.slice(0, -1)}-guarded`
-    const value = journal.value()
-    const id = journal.begin('guardedWrites', { acquisition, key, value, invokedAt: sharedNowMs() })
-    try {
-      const { revision } = await hold.txn({ then: [op.put(key, value)] })
-      journal.more('guardedWrites', id, { settledAt: sharedNowMs(), outcome: 'ok', revision })
-    } catch (error) {
-      const outcome = EtcdError.is(error, 'LOCK_LOST') ? 'failed' : outcomeOf(error)
-      journal.more('guardedWrites', id, { settledAt: sharedNowMs(), outcome, error: codeOf(error) })
-    }
-  }
+  const key = `${lines[0]!.slice(0, -1)}-guarded`
+  for (let writes = chance.between(0, 2); writes > 0 && belief.holds; writes--)
+    await guardedWrite(hold, acquisition, key, journal)
   // Mostly short; some long enough that the own key is watched, too.
   const untilMs = sharedNowMs() + (chance.happens(0.15) ? chance.between(1000, 2500) : chance.between(0, 60))
   while (sharedNowMs() < untilMs && belief.holds) await sleep(5)
@@ -99,18 +58,23 @@ async function workUnder(
 async function letGo(
   { leave }: Taken,
   belief: Belief,
-  acquisition: string,
-  { session, journal }: Locking,
+  acquisitions: readonly string[],
+  session: Session,
+  { journal }: Post,
 ): Promise<void> {
   const wasHeld = belief.holds
   belief.end()
-  const id = journal.begin('releases', { acquisition, wasHeld, invokedAt: sharedNowMs() })
+  const ids = acquisitions.map(acquisition =>
+    journal.begin('releases', { acquisition, wasHeld, invokedAt: sharedNowMs() }),
+  )
+  using patience = new Patience(PATIENCE_MS)
+  let told: object
   try {
-    await leave(AbortSignal.timeout(PATIENCE_MS))
+    await leave(patience.signal)
     // With its session a release ends, too, and the place goes when the cluster ends the lease.
-    const outcome = session.state === 'lost' ? 'unknown' : 'ok'
-    journal.more('releases', id, { settledAt: sharedNowMs(), outcome })
+    told = { outcome: session.state === 'lost' ? 'unknown' : 'ok' }
   } catch (error) {
-    journal.more('releases', id, { settledAt: sharedNowMs(), outcome: 'unknown', error: codeOf(error) })
+    told = { outcome: 'unknown', error: codeOf(error) }
   }
+  for (const id of ids) journal.more('releases', id, { settledAt: sharedNowMs(), ...told })
 }

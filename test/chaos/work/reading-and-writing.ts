@@ -1,20 +1,15 @@
-import { type Etcd, type KeyValue, prefix } from '../../../src/index.ts'
+import { type KeyValue, prefix } from '../../../src/index.ts'
 import type { Found } from '../../checkers/history.ts'
 import type { Chance } from '../chance.ts'
 import { sharedNowMs } from '../clock.ts'
-import type { Journal } from '../journal.ts'
 import type { Round } from '../messages.ts'
+import type { Post } from './post.ts'
 import { codeOf, outcomeOf } from './what-went-wrong.ts'
 
 const KEYS = 8
 
 /** Puts a value nobody wrote before, or deletes. */
-export async function writeSomething(
-  etcd: Etcd,
-  round: Round,
-  chance: Chance,
-  journal: Journal,
-): Promise<void> {
+export async function writeSomething({ etcd, round, chance, journal }: Post): Promise<void> {
   const key = someKey(round, chance)
   const value = chance.happens(0.2) ? undefined : journal.value()
   const id = journal.begin('writes', { key, value, invokedAt: sharedNowMs() })
@@ -27,12 +22,7 @@ export async function writeSomething(
 }
 
 /** Reads one key or all of them, linearizably. */
-export async function readSomething(
-  etcd: Etcd,
-  round: Round,
-  chance: Chance,
-  journal: Journal,
-): Promise<void> {
+export async function readSomething({ etcd, round, chance, journal }: Post): Promise<void> {
   const all = prefix(`${round.prefix}kv/`)
   const one = chance.happens(0.5) ? someKey(round, chance) : undefined
   const range =

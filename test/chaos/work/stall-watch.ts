@@ -9,6 +9,7 @@ const WORTH_TELLING_MS = 25
 export class StallWatch {
   readonly #journal: Journal
   readonly #timer: NodeJS.Timeout
+  readonly #looks = new Set<() => void>()
   #lastMs = sharedNowMs()
 
   constructor(journal: Journal) {
@@ -16,11 +17,19 @@ export class StallWatch {
     this.#timer = setInterval(() => this.look(), EVERY_MS).unref()
   }
 
+  /** Calls it first thing whenever this process goes on. Returns how to forget it. */
+  onGoingOn(look: () => void): () => void {
+    this.#looks.add(look)
+    return () => void this.#looks.delete(look)
+  }
+
   look(): void {
-    const nowMs = sharedNowMs()
-    const lastMs = this.#lastMs
-    this.#lastMs = nowMs
-    if (nowMs - lastMs > WORTH_TELLING_MS) this.#journal.begin('stalls', { from: lastMs, until: nowMs })
+    const from = this.#lastMs
+    if (sharedNowMs() - from > WORTH_TELLING_MS) {
+      for (const look of [...this.#looks]) look()
+      this.#journal.begin('stalls', { from, until: sharedNowMs() })
+    }
+    this.#lastMs = sharedNowMs()
   }
 
   stop(): void {

@@ -766,6 +766,18 @@ for (const { title, fate } of [
   })
 }
 
+test('a transaction that could not read says that nothing was committed', async t => {
+  const { etcd, net } = await player(t, server(), { requestTimeoutMs: 300 })
+  const p = uniquePrefix(t)
+  const trap = net.stopRequests(methods.txn, ({ success }: TxnRequest) =>
+    success.some(({ request }) => request?.kind === 'range' && mapKey(request.value.key) === `${p}k`),
+  )
+  const running = etcd.stm(async tx => tx.put(`${p}k`, (await tx.get(`${p}k`))?.text() ?? 'x'))
+  const rejected = t.throwsAsync<EtcdError>(running, { instanceOf: EtcdError })
+  await trap.caught()
+  t.is((await rejected)?.outcome, 'not-sent')
+})
+
 test('a commit that was given up can never be applied any more, however late it comes', async t => {
   const { etcd, net } = await player(t, server())
   const p = uniquePrefix(t)

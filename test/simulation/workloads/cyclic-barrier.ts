@@ -1,17 +1,12 @@
 import { CyclicBarrier } from '../../../recipes/cyclic-barrier.ts'
 import { EtcdError } from '../../../src/index.ts'
+import { type CyclicWait, checkCyclicBarrier } from '../../checkers/cyclic-barrier.ts'
 import { connected, pause, type Stage, type Workload } from '../stage.ts'
-import { expected, inSessions, ledger, patience, roundsOf, type Scene, wrong } from './barrier-cast.ts'
+import { expected, inSessions, ledger, patience, type Scene, wrong } from './barrier-cast.ts'
 
 const PARTIES = 3
 
-interface Wait {
-  readonly line: string
-  readonly startedAt: number
-  endedAt?: number
-  passed?: { readonly generation: number; readonly index: number }
-  broken?: boolean
-}
+type Wait = { -readonly [Name in keyof CyclicWait]: CyclicWait[Name] } & { readonly line: string }
 
 const waitsOf = ledger<Wait>()
 
@@ -78,36 +73,12 @@ function actionOf(
   return slow ? { action: () => pause(process, 50) } : {}
 }
 
-function check(stage: Stage, line: string): void {
-  const ends = roundsOf(stage.cluster.log, line)
-  const waits = waitsOf(stage).filter(wait => wait.line === line)
-  for (const { generation, how, commit, came, together } of ends) {
-    if (came > PARTIES) wrong(stage, `${line}: ${came} came in round ${generation}`)
-    if (how === 'passed' && together < PARTIES)
-      wrong(stage, `${line}: round ${generation} was passed, but only ${together} were there together`)
-    const passed = waits.filter(wait => wait.passed?.generation === generation)
-    if (passed.length > 0 && how !== 'passed')
-      wrong(stage, `${line}: ${passed.length} passed in round ${generation}, which was ${how}`)
-    // Who came when is asked of the past where the answer was lost, and the past may be compacted.
-    const isKnown = !stage.plan.faults.includes('compaction') && !stage.plan.hostile
-    if (isKnown && new Set(passed.map(wait => wait.passed?.index)).size !== passed.length)
-      wrong(stage, `${line}: an index of round ${generation} was given twice`)
-    if (passed.length > PARTIES) wrong(stage, `${line}: ${passed.length} passed in round ${generation}`)
-    for (const { startedAt, endedAt = 0 } of passed)
-      if (startedAt > commit.at || endedAt < commit.at)
-        wrong(
-          stage,
-          `${line}: round ${generation} ended at ${commit.at}, not within ${startedAt} to ${endedAt}`,
-        )
-  }
-  const ended = new Set(ends.map(({ generation }) => generation))
-  for (const { passed } of waits)
-    if (passed !== undefined && !ended.has(passed.generation))
-      wrong(stage, `${line}: somebody passed in round ${passed.generation}, which has not ended`)
-  const breaks = ends.filter(({ how }) => how === 'broken')
-  for (const { broken, endedAt = 0 } of waits)
-    if (broken === true && !breaks.some(({ commit }) => commit.at <= endedAt))
-      wrong(stage, `${line}: somebody heard that it was broken before it was`)
+function check(stage: Stage, name: string): void {
+  const waits = waitsOf(stage).filter(({ line }) => line === name)
+  // Who came when is asked of the past where the answer was lost, and the past may be compacted.
+  const indexesAreKnown = !stage.plan.faults.includes('compaction') && !stage.plan.hostile
+  const use = { name, parties: PARTIES, waits, recorderLagMs: 0, indexesAreKnown }
+  for (const { message } of checkCyclicBarrier(stage.cluster.log, use)) wrong(stage, message)
 }
 
 function linesOf({ plan }: Stage): string[] {

@@ -1,15 +1,13 @@
 import { DoubleBarrier } from '../../../recipes/double-barrier.ts'
 import { EtcdError } from '../../../src/index.ts'
+import { checkDoubleBarrier, type DoubleBarrierStay } from '../../checkers/double-barrier.ts'
 import { connected, pause, type Stage, type Workload } from '../stage.ts'
-import { expected, inSessions, ledger, patience, roundsOf, type Scene, wrong } from './barrier-cast.ts'
+import { expected, inSessions, ledger, patience, type Scene, wrong } from './barrier-cast.ts'
 
 const PARTIES = 3
 
-interface Stay {
+type Stay = { -readonly [Name in keyof DoubleBarrierStay]: DoubleBarrierStay[Name] } & {
   readonly line: string
-  readonly startedAt: number
-  entered?: { readonly generation: number; readonly at: number }
-  leftAt?: number
 }
 
 const staysOf = ledger<Stay>()
@@ -71,39 +69,10 @@ async function participant({ process, stage, session, random }: Scene): Promise<
   }
 }
 
-function check(stage: Stage, line: string): void {
-  const ends = roundsOf(stage.cluster.log, line)
-  const stays = staysOf(stage).filter(stay => stay.line === line)
-  const opened = new Map<number, number>()
-  const closed = new Map<number, number>()
-  for (const { generation, how, commit, together, left } of ends) {
-    if (how === 'open') {
-      opened.set(generation, commit.at)
-      if (together < PARTIES)
-        wrong(stage, `${line}: round ${generation} was opened, but only ${together} were there together`)
-    }
-    if (how !== 'passed') continue
-    closed.set(generation, commit.at)
-    if (!opened.has(generation)) wrong(stage, `${line}: round ${generation} was closed before it was open`)
-    if (left > 0) wrong(stage, `${line}: round ${generation} was closed with ${left} still inside`)
-  }
-  const entries = new Map<number, number>()
-  for (const { startedAt, entered, leftAt } of stays) {
-    if (entered === undefined) continue
-    const { generation, at } = entered
-    entries.set(generation, (entries.get(generation) ?? 0) + 1)
-    const openedAt = opened.get(generation)
-    if (openedAt === undefined || openedAt > at || startedAt > openedAt)
-      wrong(stage, `${line}: somebody entered round ${generation} at ${at}, which opened at ${openedAt}`)
-    const closedAt = closed.get(generation)
-    if (leftAt !== undefined && (closedAt === undefined || closedAt > leftAt))
-      wrong(
-        stage,
-        `${line}: somebody was let go from round ${generation} at ${leftAt}, which ended at ${closedAt}`,
-      )
-  }
-  for (const [generation, count] of entries)
-    if (count > PARTIES) wrong(stage, `${line}: ${count} entered in round ${generation}`)
+function check(stage: Stage, name: string): void {
+  const stays = staysOf(stage).filter(({ line }) => line === name)
+  const use = { name, parties: PARTIES, stays, recorderLagMs: 0 }
+  for (const { message } of checkDoubleBarrier(stage.cluster.log, use)) wrong(stage, message)
 }
 
 function onLossOf(index: number): 'break' | 'wait' {

@@ -1,17 +1,13 @@
-import { type Etcd, EtcdError, prefix, type Transaction } from '../../../src/index.ts'
-import { mapKey } from '../../../src/wire/bytes.ts'
-import type { Seen } from '../../checkers/transactions.ts'
+import { type Etcd, EtcdError } from '../../../src/index.ts'
+import { Bank, balance, Poor } from '../../support/bank.ts'
+import { ObservedRun } from '../../support/observed-run.ts'
 import type { Random } from '../random.ts'
 import type { SimulatedProcess } from '../simulated-process.ts'
 import { connected, pause, type Stage, type Workload } from '../stage.ts'
 import { outcomeOf } from './outcome.ts'
 
-const ACCOUNTS = ['stm/account/a', 'stm/account/b', 'stm/account/c', 'stm/account/d']
-/** An account nobody has written to yet has so much in it. */
-const OPENING = 100
-const TOTAL = ACCOUNTS.length * OPENING
-const BANK = { from: 'stm/account/', to: 'stm/account0' }
-const LIST = { from: 'stm/list/', to: 'stm/list0' }
+const bank = new Bank('stm/account/', ['a', 'b', 'c', 'd'])
+const LIST = 'stm/list/'
 
 /** Processes that move money between a few accounts, look at all of them at once, and wait for it. */
 export const stmWorkload: Workload = {
@@ -32,8 +28,8 @@ export const stmWorkload: Workload = {
   afterwards: async (process, stage) => {
     const etcd = await connected(process, stage)
     if (etcd === undefined) throw new Error('a healed cluster could not be reached')
-    const { value } = await etcd.stm(tx => total(new Run(tx)))
-    if (value !== TOTAL) stage.unexpected(new Error(`${value} is left of ${TOTAL}`), 'the bank')
+    const { value } = await etcd.stm(tx => bank.sum(new ObservedRun(tx)))
+    if (value !== bank.total) stage.unexpected(new Error(`${value} is left of ${bank.total}`), 'the bank')
     await etcd.close()
   },
 }
@@ -44,45 +40,7 @@ interface Scene {
   readonly random: Random
 }
 
-/** What one run saw and wrote, for the checkers. */
-class Run {
-  readonly seen: Seen[] = []
-  readonly wrote = new Map<string, string | undefined>()
-  readonly #tx: Transaction
-
-  constructor(tx: Transaction) {
-    this.#tx = tx
-  }
-
-  async get(key: string): Promise<string | undefined> {
-    const found = (await this.#tx.get(key))?.text()
-    this.seen.push({ span: { from: key }, values: new Map(found === undefined ? [] : [[key, found]]) })
-    return found
-  }
-
-  async range(span: { readonly from: string; readonly to: string }): Promise<ReadonlyMap<string, string>> {
-    const found = await this.#tx.range(prefix(span.from))
-    const values = new Map(found.map(kv => [mapKey(kv.key), kv.text()]))
-    this.seen.push({ span, values })
-    return values
-  }
-
-  put(key: string, value: string): void {
-    this.#tx.put(key, value)
-    this.wrote.set(key, value)
-  }
-
-  delete(key: string): void {
-    this.#tx.delete(key)
-    this.wrote.set(key, undefined)
-  }
-
-  check(condition: boolean): void {
-    this.#tx.check(condition)
-  }
-}
-
-type Body = (run: Run, unique: string) => Promise<unknown>
+type Body = (run: ObservedRun, unique: string) => Promise<unknown>
 
 async function teller(etcd: Etcd, scene: Scene): Promise<void> {
   const { process, stage, random } = scene
@@ -106,48 +64,34 @@ async function teller(etcd: Etcd, scene: Scene): Promise<void> {
 }
 
 function transfer(random: Random, process: SimulatedProcess): Body {
-  const from = random.pick(ACCOUNTS)
-  const to = random.pick(ACCOUNTS.filter(account => account !== from))
+  const from = random.pick(bank.accounts)
+  const to = random.pick(bank.accounts.filter(account => account !== from))
   const amount = random.integer(1, 30)
-  // Some functions wait for something else, too.
   const idleMs = random.chance(0.3) ? random.exponential(20) : 0
-  return async (run, unique) => {
-    const [has, gets] = await Promise.all([run.get(from), run.get(to)])
-    if (idleMs > 0) await pause(process, idleMs)
-    if (balance(has) < amount) throw new Poor()
-    run.put(from, `${balance(has) - amount}|${unique}|from`)
-    run.put(to, `${balance(gets) + amount}|${unique}|to`)
-  }
+  const meanwhile = idleMs > 0 ? () => pause(process, idleMs) : undefined
+  return (run, unique) => bank.transfer(run, { from, to, amount, meanwhile }, unique)
 }
-
-/** A function may fail, too. */
-class Poor extends Error {}
 
 function look(stage: Stage): Body {
   return async run => {
-    const sum = await total(run)
-    if (sum !== TOTAL) stage.unexpected(new Error(`${sum} in the bank, not ${TOTAL}`), 'look')
+    const sum = await bank.sum(run)
+    if (sum !== bank.total) stage.unexpected(new Error(`${sum} in the bank, not ${bank.total}`), 'look')
   }
-}
-
-async function total(run: Run): Promise<number> {
-  const found = await run.range(BANK)
-  return ACCOUNTS.reduce((sum, account) => sum + balance(found.get(account)), 0)
 }
 
 /** Appends to a short list, or clears the end of it. */
 function list(random: Random): Body {
   const grows = random.chance(0.6)
   return async (run, unique) => {
-    const keys = [...(await run.range(LIST)).keys()]
-    if (grows && keys.length < 6) run.put(`${LIST.from}${keys.length}`, `${unique}|item`)
+    const keys = [...(await run.below(LIST)).keys()]
+    if (grows && keys.length < 6) run.put(`${LIST}${keys.length}`, `${unique}|item`)
     else if (keys.length > 0) run.delete(keys.at(-1)!)
   }
 }
 
 /** Writes one key because of another. */
 function blind(random: Random): Body {
-  const account = random.pick(ACCOUNTS)
+  const account = random.pick(bank.accounts)
   return async (run, unique) => {
     await run.get(account)
     run.put('stm/note', `${unique}|note`)
@@ -155,7 +99,7 @@ function blind(random: Random): Body {
 }
 
 function wait(random: Random): Body {
-  const account = random.pick(ACCOUNTS)
+  const account = random.pick(bank.accounts)
   const least = random.integer(50, 130)
   return async run => run.check(balance(await run.get(account)) >= least)
 }
@@ -172,13 +116,13 @@ async function transact(
   const timer = process.setTimer(Math.min(30_000, random.exponential(8000)), () =>
     patience.abort(new Impatient()),
   )
-  const runs: Run[] = []
+  const runs: ObservedRun[] = []
   const record = stage.recorder.transaction(process, runs)
   let insideAtOnce = 0
   try {
     const { revision } = await etcd.stm(
       async tx => {
-        const run = new Run(tx)
+        const run = new ObservedRun(tx)
         runs.push(run)
         insideAtOnce += 1
         if (insideAtOnce > 1) stage.unexpected(new Error('a function runs twice at once'), 'stm')
@@ -208,7 +152,3 @@ async function transact(
 }
 
 class Impatient extends Error {}
-
-function balance(value: string | undefined): number {
-  return value === undefined ? OPENING : Number(value.split('|')[0])
-}
