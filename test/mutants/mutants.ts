@@ -800,6 +800,36 @@ export const mutants: readonly Mutant[] = [
     simulations: ['rw-mutex'],
   },
   {
+    name: 'late-change-of-mode-is-applied',
+    promise: 'a change of mode that is applied late does not undo the one after it',
+    file: 'recipes/internal/read-write/mode-change.ts',
+    find: 'modifiedAtWire(key, known)',
+    replace: '{ ...modifiedAtWire(key, 0n), result: 1 as const }',
+    tests: [
+      by(
+        'live/recipes/rw-mutex',
+        'a downgrade that is applied after its repeat does not undo the upgrade after it',
+      ),
+      by(
+        'live/recipes/rw-mutex',
+        'an upgrade that is applied after it was given up does not undo the downgrade after it',
+      ),
+    ],
+  },
+  {
+    name: 'upgrade-under-way-outlasts-a-downgrade',
+    promise: 'after a downgrade the hold counts as reading, whatever was under way before',
+    file: 'recipes/read-write-hold.ts',
+    find: "turned it back.\n      this.#turnTo('read')",
+    replace: 'turned it back.',
+    tests: [
+      by(
+        'live/recipes/rw-mutex',
+        'a downgrade asked for while an upgrade is under way comes after it, and ends in reading',
+      ),
+    ],
+  },
+  {
     name: 'guard-of-a-writer-passes-for-a-reader',
     promise: 'the guard of a writer fails once it only reads',
     file: 'recipes/read-write-hold.ts',

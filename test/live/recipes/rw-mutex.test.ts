@@ -222,6 +222,99 @@ test('an upgrade whose answer was lost is found by its repeat', async t => {
   await (await reading).unlock()
 })
 
+test('a downgrade asked for while an upgrade is under way comes after it, and ends in reading', async t => {
+  const { net, session } = await sessionPlayer(t, server())
+  const other = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const hold = await session.rwMutex(name).readLock()
+  const stopped = net.stopRequests(methods.txn, creates(Buffer.from(hold.key).toString()))
+  const upgrading = hold.tryUpgrade()
+  const call = await stopped.caught()
+  stopped.off()
+  const downgrading = hold.downgrade()
+  await call.deliver()
+  t.true(await upgrading)
+  await downgrading
+  t.is(hold.mode, 'read')
+  const reader = await other.session.rwMutex(name).readLock()
+  t.is(
+    (await hold.txn({ then: [op.put(`${name}-data`, '1')] })).succeeded,
+    true,
+    'its guard is that of a reader',
+  )
+  await reader.unlock()
+})
+
+test('a downgrade that is applied after its repeat does not undo the upgrade after it', async t => {
+  t.timeout(30_000)
+  const { net, session } = await sessionPlayer(t, server())
+  const other = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const hold = await session.rwMutex(name).writeLock()
+  const stopped = net.stopRequests(methods.txn, creates(Buffer.from(hold.key).toString()))
+  const downgrading = hold.downgrade()
+  const late = await stopped.caught()
+  stopped.off()
+  late.lose()
+  await downgrading
+  t.true(await hold.tryUpgrade())
+  await late.apply()
+  t.true(hold.held)
+  t.is(await other.session.rwMutex(name).tryReadLock(), undefined, 'we write')
+  await hold.txn({ then: [op.put(`${name}-data`, '1')] })
+})
+
+test('an upgrade that is applied after it was given up does not undo the downgrade after it', async t => {
+  const { net, session } = await sessionPlayer(t, server())
+  const other = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const hold = await session.rwMutex(name).readLock()
+  const leaving = new AbortController()
+  const stopped = net.stopRequests(methods.txn, creates(Buffer.from(hold.key).toString()))
+  const upgrading = t.throwsAsync(hold.tryUpgrade({ signal: leaving.signal }), { message: 'leaves' })
+  const late = await stopped.caught()
+  stopped.off()
+  leaving.abort(new Error('leaves'))
+  await upgrading
+  await hold.downgrade()
+  await late.apply()
+  await (await other.session.rwMutex(name).tryReadLock())!.unlock()
+})
+
+test('a change of mode that was given up half-way is found by the next, whatever became of it', async t => {
+  const { net, session } = await sessionPlayer(t, server())
+  const other = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const hold = await session.rwMutex(name).readLock()
+  const leaving = new AbortController()
+  const stopped = net.stopAnswers(methods.txn, creates(Buffer.from(hold.key).toString()))
+  const upgrading = t.throwsAsync(hold.tryUpgrade({ signal: leaving.signal }), { message: 'leaves' })
+  await stopped.caught()
+  stopped.off()
+  leaving.abort(new Error('leaves'))
+  await upgrading
+  t.is(hold.mode, 'read')
+  t.true(await hold.tryUpgrade(), 'it writes since then')
+  t.is(hold.mode, 'write')
+  await hold.downgrade()
+  const reader = await other.session.rwMutex(name).readLock()
+  t.false(await hold.tryUpgrade())
+  await reader.unlock()
+  t.true(await hold.tryUpgrade())
+})
+
+test('a change of mode that meets the unlocking tells that the lock was unlocked', async t => {
+  const { net, session } = await sessionPlayer(t, server())
+  const hold = await session.rwMutex(nameOf(t)).writeLock()
+  const stopped = net.stopRequests(methods.txn, creates(Buffer.from(hold.key).toString()))
+  const downgrading = t.throwsAsync(hold.downgrade())
+  const call = await stopped.caught()
+  stopped.off()
+  await hold.unlock()
+  await call.deliver()
+  t.true(EtcdError.is(await downgrading, 'LOCK_RELEASED'))
+})
+
 test('the round trips: lock, try, change and unlock one each, and the hand-off none', async t => {
   const { net, session } = await sessionPlayer(t, server())
   const other = await sessionPlayer(t, server())
