@@ -131,7 +131,7 @@ export class Election extends ElectionView {
   constructor(session: SessionContext, name: Bytes) {
     super(session.engine, session.space, name, session.leaseId)
     this.#session = session
-    this.#name = toBytes(name)
+    this.#name = checkName(name, 'an election')
   }
 
   /**

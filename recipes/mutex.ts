@@ -4,7 +4,7 @@ import { checkCall } from '../src/client/kv.ts'
 import type { CallOptions } from '../src/client/submitter.ts'
 import type { SessionContext } from '../src/session/session-context.ts'
 import { checkInteger, checkRevision } from '../src/support/options.ts'
-import { type Bytes, toBytes } from '../src/wire/bytes.ts'
+import type { Bytes } from '../src/wire/bytes.ts'
 import { type Contender, readContenders } from './contender.ts'
 import { type Explanation, explainLine } from './explain.ts'
 import { Hold } from './hold.ts'
@@ -92,6 +92,7 @@ export class MutexView {
    * it writes is told by its smaller token. Two round trips.
    */
   async breakLock(options: CallOptions & { readonly token: bigint }): Promise<boolean> {
+    if (options === undefined) throw new TypeError('breakLock: token is a bigint, got undefined')
     const { token, signal, timeoutMs } = checkCall(options, ['token'], 'breakLock')
     checkRevision(token, 'token', 1n)
     const holder = await this.holder({ signal, timeoutMs })
@@ -128,7 +129,7 @@ export class Mutex extends MutexView {
   constructor(session: SessionContext, name: Bytes, options: MutexOptions = {}) {
     super(session.engine, session.space, name, session.leaseId)
     this.#session = session
-    this.#name = toBytes(name)
+    this.#name = checkName(name)
     this.#options = checkedMutex(options)
     const { lockDelayMs } = this.#options
     this.#delay = lockDelayMs === undefined ? undefined : new LockDelay(session, this.#name, lockDelayMs)

@@ -3,7 +3,7 @@ import type { KeySpace } from '../src/client/key-space.ts'
 import { checkCall } from '../src/client/kv.ts'
 import type { CallOptions } from '../src/client/submitter.ts'
 import type { SessionContext } from '../src/session/session-context.ts'
-import { type Bytes, toBytes } from '../src/wire/bytes.ts'
+import type { Bytes } from '../src/wire/bytes.ts'
 import { type Contender, readContenders } from './contender.ts'
 import { type Explanation, explainLine } from './explain.ts'
 import { acquire } from './internal/line/acquisition.ts'
@@ -86,7 +86,7 @@ export class RwMutex extends RwMutexView {
   constructor(session: SessionContext, name: Bytes) {
     super(session.engine, session.space, name, session.leaseId)
     this.#session = session
-    this.#name = toBytes(name)
+    this.#name = checkName(name)
   }
 
   /** Resolves when no writer is before us. Otherwise as {@link Mutex.lock}. */

@@ -4,7 +4,7 @@ import { checkCall } from '../src/client/kv.ts'
 import type { CallOptions } from '../src/client/submitter.ts'
 import type { SessionContext } from '../src/session/session-context.ts'
 import { checkInteger, checkOneOf, checkOptions, checkSignal } from '../src/support/options.ts'
-import { type Bytes, toBytes } from '../src/wire/bytes.ts'
+import type { Bytes } from '../src/wire/bytes.ts'
 import type { Contender } from './contender.ts'
 import { type Explanation, explainSemaphore } from './explain.ts'
 import { checkBody, runWith } from './internal/run-with.ts'
@@ -116,7 +116,7 @@ export class Semaphore extends SemaphoreView {
     super(session.engine, session.space, name, session.leaseId)
     const { permits, mismatch } = checkSemaphore(options)
     this.#session = session
-    this.#name = toBytes(name)
+    this.#name = checkName(name, 'a semaphore')
     this.#pool = {
       keys: this.keys,
       limit: new SemaphoreLimit(session.engine, this.keys, permits, mismatch),

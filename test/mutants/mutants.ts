@@ -754,8 +754,8 @@ export const mutants: readonly Mutant[] = [
     name: 'try-lock-looks-at-its-own-key-only',
     promise: 'tryLock owns only an empty line, and writes nothing otherwise',
     file: 'recipes/internal/line/vacancy.ts',
-    find: 'const conditions = ways.map(way => [...absent, ...way])',
-    replace: 'const conditions = ways.map(() => absent)',
+    find: 'return anyOf(ways, puts, looks)',
+    replace: 'return anyOf(ways.map(way => way.slice(0, stands.length)), puts, looks)',
     tests: [by('live/recipes/mutex')],
     simulations: ['mutex'],
   },
@@ -804,7 +804,7 @@ export const mutants: readonly Mutant[] = [
     promise: 'a change of mode that is applied late does not undo the one after it',
     file: 'recipes/internal/read-write/mode-change.ts',
     find: 'modifiedAtWire(key, known)',
-    replace: '{ ...modifiedAtWire(key, 0n), result: 1 as const }',
+    replace: '{ ...modifiedAtWire(key, known && 0n), result: 1 as const }',
     tests: [
       by(
         'live/recipes/rw-mutex',
@@ -828,6 +828,14 @@ export const mutants: readonly Mutant[] = [
         'a downgrade asked for while an upgrade is under way comes after it, and ends in reading',
       ),
     ],
+  },
+  {
+    name: 'many-tried-locks-pass-whoever-came-since',
+    promise: 'what is taken after a look is taken only if nobody came since',
+    file: 'recipes/internal/line/rule.ts',
+    find: 'value: revision + 1n }',
+    replace: 'value: revision + (1n << 60n) }',
+    tests: [by('live/recipes/lock-all', 'whoever comes to write while many locks are tried is not passed')],
   },
   {
     name: 'guard-of-a-writer-passes-for-a-reader',

@@ -67,7 +67,7 @@ export async function takeTurns(
 /** All turns, if nobody of this session has one of them or waits for it. */
 export function tryTurns(session: SessionContext, wishes: readonly Wish[]): readonly Stand[] | undefined {
   const stands: Stand[] = []
-  for (const wish of wishes) {
+  for (const wish of inOrder(session, wishes)) {
     const stand = tryTurn(session, wish)
     if (stand === undefined) {
       endTurns(stands)
