@@ -1,6 +1,6 @@
 import { type OwnKey, removeKeys, type Turn } from '../../../src/session/own-key.ts'
 import type { SessionContext } from '../../../src/session/session-context.ts'
-import { compareBytes, concat, hexOfLease, toBytes } from '../../../src/wire/bytes.ts'
+import { compareBytes, concat, hexOfLease, mapKey, toBytes } from '../../../src/wire/bytes.ts'
 import { EtcdError } from '../../../src/wire/errors.ts'
 import type { Rule } from './rule.ts'
 
@@ -131,6 +131,18 @@ export async function giveUp(
     await removeKeys(session, keys, createRevision, refused)
   }
   endTurns(stands)
+}
+
+/** The keys of a claim, those in one line together. */
+export function keysByLine({ stands }: Claim): readonly (readonly Uint8Array[])[] {
+  const lines = new Map<string, Uint8Array[]>()
+  for (const { prefix, own } of stands) {
+    const name = mapKey(prefix)
+    const keys = lines.get(name)
+    if (keys === undefined) lines.set(name, [own.key])
+    else keys.push(own.key)
+  }
+  return [...lines.values()]
 }
 
 /** An attempt to get a claim that can be left alone half-way. */

@@ -6,6 +6,7 @@ import { methods } from '../../../src/wire/methods.ts'
 import { uniquePrefix, useEtcd } from '../../support/live.ts'
 import type { MeddlingTransport, SentCall } from '../../support/meddling-transport.ts'
 import {
+  aborted,
   keysOf,
   type player,
   quiet,
@@ -235,6 +236,37 @@ test('a permit whose slot is deleted is lost, and its release frees nobody else'
   t.is((await etcd.semaphore(name).holders())[0]?.createRevision, next.fencingToken)
   const guarded = await etcd.txn({ if: [next.guard()], then: [] })
   t.true(guarded.succeeded)
+})
+
+test('many permits at once are one watch when they are held for long, and the loss of one is that of all', async t => {
+  const runtime = testRuntime()
+  const { etcd, net, session } = await sessionPlayer(t, server(), {}, { runtime })
+  const other = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const between = await other.session.semaphore(name, { permits: 100 }).acquire({ count: 3 })
+  const first = await session.semaphore(name, { permits: 100 }).acquire({ count: 2 })
+  await between.release()
+  const permit = await session.semaphore(name, { permits: 100 }).acquire({ count: 64 })
+  t.deepEqual(
+    permit.slots.filter(slot => slot < 6),
+    [0, 1, 2, 5],
+  )
+  t.is(runtime.fire(1000), 2)
+  await net.watching(({ key }) => mapKey(key) === mapKey(permit.key))
+  await quiet(net)
+  t.is(net.watches.length, 2, 'one for each permit')
+  t.true(permit.held)
+  await first.release()
+  const theirs = await other.session.semaphore(name, { permits: 100 }).acquire()
+  t.is(theirs.slot, 3, 'a slot between ours')
+  await theirs.release()
+  await quiet(net)
+  t.true(permit.held)
+  await etcd.delete(permit.keys.at(-1)!)
+  t.true(EtcdError.is(await aborted(permit.signal), 'LOCK_LOST'))
+  await quiet(net)
+  t.is((await etcd.semaphore(name).holders()).length, 0)
+  t.deepEqual(net.watches, [])
 })
 
 test('release is idempotent, at once and after the session has closed', async t => {
