@@ -634,6 +634,24 @@ test('run releases whatever comes of its body, and tells of a loss', async t => 
   t.is(await etcd.semaphore(name).available(), 2)
 })
 
+test('permits that were run with or disposed of are known to be free again', async t => {
+  const { net, session } = await sessionPlayer(t, server())
+  const other = await sessionPlayer(t, server())
+  const semaphore = session.semaphore(nameOf(t), { permits: 4 })
+  const slots = await semaphore.run(permit => permit.slots, { count: 2 })
+  t.deepEqual(slots, [0, 1])
+  const permit = await semaphore.acquire({ count: 2 })
+  t.deepEqual(permit.slots, [0, 1])
+  await permit[Symbol.asyncDispose]()
+  await other.session.semaphore(permit.name, { permits: 4 }).acquire()
+  const last = await other.session.semaphore(permit.name, { permits: 4 }).acquire()
+  await other.session.semaphore(permit.name, { permits: 4 }).acquire()
+  await last.release()
+  const before = net.count(methods.txn)
+  t.is((await semaphore.acquire()).slot, 1)
+  t.is(net.count(methods.txn), before + 1)
+})
+
 test('where there are more permits than are tried at once, all of them can be had', async t => {
   const { session } = await sessionPlayer(t, server())
   const other = await sessionPlayer(t, server())
