@@ -224,6 +224,23 @@ test('a holder that wants to know is asked to unlock, with the reason, and only 
   t.is(await again, second)
 })
 
+test('a request that came too late leaves no lease behind', async t => {
+  const { etcd, net, session } = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const hold = await session.mutex(name).lock()
+  const stopped = net.stopRequests(methods.txn, writes(`${name}.revoke/${hold.fencingToken.toString(16)}`))
+  const asking = etcd.mutex(name).requestRevocation({ ttl: 600 })
+  const call = await stopped.caught()
+  stopped.off()
+  await hold.unlock()
+  await call.deliver()
+  t.is(await asking, undefined)
+  await quiet(net)
+  const put = (call.request as TxnRequest).success[0]?.request
+  const lease = put?.kind === 'put' ? put.value.lease : 0n
+  t.true(EtcdError.is(await t.throwsAsync(etcd.lease.revoke(lease)), 'LEASE_NOT_FOUND'))
+})
+
 test('a request made before the holder listens is heard', async t => {
   const { etcd, net, session } = await sessionPlayer(t, server())
   const name = nameOf(t)
