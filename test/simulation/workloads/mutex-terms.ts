@@ -49,7 +49,7 @@ export function mutexTermsOf({ seed }: Plan): MutexTerms {
 export class Meddlers {
   readonly #terms: MutexTerms
   readonly #asked: Deed[] = []
-  readonly #broken: Deed[] = []
+  readonly #broken = new Set<Deed>()
 
   constructor(terms: MutexTerms) {
     this.#terms = terms
@@ -72,13 +72,12 @@ export class Meddlers {
       const mutex = session.mutex(someName())
       const holder = await mutex.holder()
       if (holder === undefined) return
-      try {
-        if (await mutex.breakLock({ token: holder.createRevision }))
-          this.#broken.push(deed(holder, from, world.nowMs))
-      } catch (error) {
-        this.#broken.push(deed(holder, from, Infinity))
-        throw error
-      }
+      // Whoever crashes before the answer may have taken it all the same.
+      const broken = deed(holder, from, Infinity)
+      this.#broken.add(broken)
+      const wasThere = await mutex.breakLock({ token: holder.createRevision })
+      this.#broken.delete(broken)
+      if (wasThere) this.#broken.add(deed(holder, from, world.nowMs))
     }
   }
 
