@@ -74,7 +74,9 @@ export class RwMutexView {
  * Liveness  first come, first served: no reader passes a writer that waits, no writer waits for readers behind it.
  *           A crashed holder is followed after its TTL.
  * Not       re-entrant: a session may hold and wait several times, each by itself, and can wait for itself for ever;
- *           give the wait a signal. Not shared with `mutex` of the same name, though each waits for the other.
+ *           give the wait a signal. Not shared with `mutex` of the same name, though each waits for the other. Who
+ *           resumes a lease that `orphan()` left takes up the locks on it, the oldest first, each by asking for its
+ *           mode; those nobody asks for stay until the lease ends.
  * Cost      free, or readers only: 1 round trip to lock, 1 to unlock, 1 to change the mode. Contended: 1 to stand in
  *           line and none from the release to the next. Up to 64 in line, one message per change for each client
  *           that waits; behind more, none until the nearest one it waits for goes.

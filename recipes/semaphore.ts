@@ -100,9 +100,9 @@ export class SemaphoreView {
  *           crashed holder are free after its TTL. What a client left behind for want of an answer is cleared by its
  *           session, at the latest with its lease.
  * Not       re-entrant: a session that waits for itself waits for ever; give the wait a signal. A lowered limit takes
- *           nothing from anybody: nothing is given out until enough was released. Permits do not pass on with
- *           `orphan()`: they stay taken until the lease ends. Not for a name some mutex or election has: those would
- *           wait for its keys.
+ *           nothing from anybody: nothing is given out until enough was released. Permits left by `orphan()` are
+ *           given, under their tokens, to whoever resumes the lease and asks for as many at once; those nobody asks
+ *           for stay taken until it ends. Not for a name some mutex or election has: those would wait for its keys.
  * Cost      free: 1 round trip to acquire, 1 to release, whatever the number. Contended: 1 to stand in line, up to 2
  *           at its head before there is enough, and 1 from the release to the permit. A release is one message, to
  *           the head of the line; a permit given to it one for each client that waits.

@@ -838,6 +838,32 @@ export const mutants: readonly Mutant[] = [
     tests: [by('live/recipes/lock-all', 'whoever comes to write while many locks are tried is not passed')],
   },
   {
+    name: 'left-permits-given-twice',
+    promise: 'what was left with a lease is given to one who asks for it',
+    file: 'recipes/internal/semaphore/left-slots.ts',
+    find: 'left.splice(index, 1)[0]',
+    replace: 'left.slice(index)[0]',
+    tests: [
+      by(
+        'live/recipes/semaphore',
+        'permits left with a lease are given to whoever resumes it and asks for as many',
+      ),
+    ],
+  },
+  {
+    name: 'left-locks-in-the-way-of-others',
+    promise: 'a lock that was left stays for whoever wants it that way',
+    file: 'recipes/internal/line/claim.ts',
+    find: 'if (left?.names.has(mapKey(numbered))) continue',
+    replace: 'if (left?.names.has(mapKey(key))) continue',
+    tests: [
+      by(
+        'live/recipes/rw-mutex',
+        'locks left with a lease are taken up by whoever resumes it, each by who wants it that way',
+      ),
+    ],
+  },
+  {
     name: 'guard-of-a-writer-passes-for-a-reader',
     promise: 'the guard of a writer fails once it only reads',
     file: 'recipes/read-write-hold.ts',

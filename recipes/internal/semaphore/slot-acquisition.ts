@@ -18,8 +18,9 @@ import { type Entry, entryOf } from '../line/entry.ts'
 import { OwnPlace, type Standing } from '../line/own-place.ts'
 import { placeTaken } from '../line/place.ts'
 import { empty, type Rule } from '../line/rule.ts'
+import { takeLeft } from './left-slots.ts'
 import { newWish, type SlotClaim, type SlotPool, slotClaim } from './slot-claim.ts'
-import { GhostsOfSlots, slotsWith } from './slot-ghosts.ts'
+import { GhostsOfSlots, slotsWith, type Taken } from './slot-ghosts.ts'
 import { HeadOfLine, type TakenSlots } from './slot-head.ts'
 import {
   type ClaimAnswer,
@@ -122,6 +123,8 @@ class SlotAcquisition implements Attempt<SlotClaim>, Standing {
   }
 
   async #take(): Promise<TakenSlots> {
+    const left = await takeLeft(this.session, this.#wish, this.abandoned)
+    if (left !== undefined) return this.#adopted(left)
     const place = new OwnPlace(this.#stand, this)
     let held: readonly number[] | undefined
     try {
@@ -230,8 +233,12 @@ class SlotAcquisition implements Attempt<SlotClaim>, Standing {
     const [taken] = (await slotsWith(this.session, keys, value)) ?? []
     if (taken === undefined) return undefined
     this.#ghosts.find(this.session, this.#wish.keys)?.accounted(value)
-    const slots = keys.numbersOf(taken.keys.map(key => ({ key })))
-    return { slots, createRevision: taken.createRevision, adopted: true }
+    return this.#adopted(taken)
+  }
+
+  #adopted({ keys, createRevision }: Taken): TakenSlots {
+    const slots = this.#wish.keys.numbersOf(keys.map(key => ({ key })))
+    return { slots, createRevision, adopted: true }
   }
 
   /** Of a place that is left over. Then the key of it may be used by others. */

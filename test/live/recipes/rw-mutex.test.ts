@@ -457,3 +457,79 @@ async function namesOf(holders: ReturnType<ReturnType<SessionPlayer['etcd']['rwM
 function nameOf(t: ExecutionContext<unknown>): string {
   return `${uniquePrefix(t)}rw`
 }
+
+test('locks left with a lease are taken up by whoever resumes it, each by who wants it that way', async t => {
+  const { etcd, session } = await sessionPlayer(t, server())
+  const elsewhere = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const first = await session.rwMutex(name).readLock()
+  const second = await session.rwMutex(name).readLock()
+  const third = await session.rwMutex(name).readLock()
+  await first.unlock()
+  const resumed = await elsewhere.etcd.session({ resume: await session.orphan() })
+  t.false(second.held)
+  const mutex = resumed.rwMutex(name)
+  const leaving = new AbortController()
+  const writing = t.throwsAsync(mutex.writeLock({ signal: leaving.signal }), { message: 'leaves' })
+  await line(etcd, name, 3)
+  const again = [await mutex.readLock(), await mutex.tryReadLock()]
+  t.deepEqual(
+    again.map(hold => hold?.fencingToken),
+    [second.fencingToken, third.fencingToken],
+    'the oldest first, although another task came to write before',
+  )
+  leaving.abort(new Error('leaves'))
+  await writing
+  await line(etcd, name, 2)
+  await again[1]!.unlock()
+  t.true(await again[0]!.tryUpgrade())
+  t.is(await elsewhere.session.rwMutex(name).tryReadLock(), undefined)
+  await again[0]!.unlock()
+  const later = await mutex.readLock()
+  t.true(later.fencingToken > third.fencingToken, 'no token is given twice')
+  await later.unlock()
+  t.deepEqual(await keysOf(etcd, name), [])
+})
+
+test('a place in the line that a crash left is taken up by whoever resumes the lease', async t => {
+  const { etcd, session } = await sessionPlayer(t, server())
+  const { net, session: crashing } = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const gate = await session.rwMutex(name).writeLock()
+  for (const count of [2, 3]) {
+    void crashing
+      .rwMutex(name)
+      .writeLock()
+      .catch(() => {})
+    await line(etcd, name, count)
+  }
+  const [, first, second] = await keysOf(etcd, name)
+  net.vanish()
+  const { etcd: other } = await sessionPlayer(t, server())
+  const resumed = await other.session({ resume: crashing.leaseId })
+  const waiting = [resumed.rwMutex(name).writeLock(), resumed.rwMutex(name).writeLock()]
+  await gate.unlock()
+  const hold = await waiting[0]!
+  t.is(Buffer.from(hold.key).toString(), first!)
+  await hold.unlock()
+  t.is(Buffer.from((await waiting[1]!).key).toString(), second!)
+})
+
+test('who waits to see what was left hears at once that it need not wait any longer', async t => {
+  const { net, etcd, session } = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const resumed = await etcd.session({ resume: await session.orphan() })
+  const stopped = net.stopRequests(methods.range)
+  const leaving = new AbortController()
+  const one = t.throwsAsync(resumed.rwMutex(name).readLock({ signal: leaving.signal }), { message: 'leaves' })
+  const two = t.throwsAsync(resumed.rwMutex(name).tryReadLock())
+  const look = await stopped.caught()
+  stopped.off()
+  t.is(stopped.count, 1, 'they look once')
+  leaving.abort(new Error('leaves'))
+  await one
+  const closing = resumed.close()
+  t.true(EtcdError.is(await two, 'SESSION_CLOSED'))
+  await closing
+  look.lose()
+})

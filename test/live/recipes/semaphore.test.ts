@@ -8,6 +8,7 @@ import type { MeddlingTransport, SentCall } from '../../support/meddling-transpo
 import {
   aborted,
   keysOf,
+  line,
   type player,
   quiet,
   type SessionPlayer,
@@ -251,8 +252,8 @@ test('many permits at once are one watch when they are held for long, and the lo
     permit.slots.filter(slot => slot < 6),
     [0, 1, 2, 5],
   )
-  t.is(runtime.fire(1000), 2)
-  await net.watching(({ key }) => mapKey(key) === mapKey(permit.key))
+  runtime.fire(1000)
+  for (const { key } of [first, permit]) await net.watching(watch => mapKey(watch.key) === mapKey(key))
   await quiet(net)
   t.is(net.watches.length, 2, 'one for each permit')
   t.true(permit.held)
@@ -741,3 +742,58 @@ function nameOf(t: ExecutionContext<unknown>): string {
   context.name ??= `${uniquePrefix(t)}permits`
   return context.name
 }
+
+test('permits left with a lease are given to whoever resumes it and asks for as many', async t => {
+  const { etcd, session } = await sessionPlayer(t, server())
+  const elsewhere = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const semaphore = session.semaphore(name, { permits: 6 })
+  const one = await semaphore.acquire()
+  const two = await semaphore.acquire({ count: 2 })
+  const other = await semaphore.acquire()
+  const resumed = await elsewhere.etcd.session({ resume: await session.orphan() })
+  t.deepEqual([one.held, two.held, other.held], [false, false, false])
+  const again = resumed.semaphore(name, { permits: 6 })
+  const granted = [
+    await again.acquire(),
+    await again.tryAcquire(),
+    ...(await Promise.all([again.acquire({ count: 2 }), again.acquire({ count: 2 })])),
+  ] as const
+  t.deepEqual(
+    granted.map(permit => [permit?.fencingToken, permit?.slots]).slice(0, 3),
+    [one, other, two].map(({ fencingToken, slots }) => [fencingToken, slots]),
+  )
+  t.true(granted[3].fencingToken > other.fencingToken, 'nothing is given twice')
+  t.is(await again.tryAcquire(), undefined)
+  t.is((await etcd.semaphore(name).holders()).length, 6)
+  t.true((await etcd.txn({ if: [granted[2].guard()], then: [] })).succeeded)
+  for (const permit of granted) await permit!.release()
+  t.is((await etcd.semaphore(name).holders()).length, 0)
+  const later = await again.acquire({ count: 2 })
+  t.true(later.fencingToken > granted[3].fencingToken)
+})
+
+test('permits left with a lease stay taken until somebody asks for them, and what a crash left in the line is used up', async t => {
+  const { etcd, session } = await sessionPlayer(t, server())
+  const { net, session: crashing } = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const held = await session.semaphore(name, { permits: 2 }).acquire()
+  const left = await crashing.semaphore(name, { permits: 2 }).acquire()
+  void crashing
+    .semaphore(name, { permits: 2 })
+    .acquire({ count: 2 })
+    .catch(() => {})
+  await line(etcd, `${name}/w`, 1)
+  net.vanish()
+  const { etcd: other } = await sessionPlayer(t, server())
+  const resumed = await other.session({ resume: crashing.leaseId })
+  const both = resumed.semaphore(name, { permits: 2 }).acquire({ count: 2 })
+  await quiet(net)
+  t.is((await etcd.semaphore(name).waiters()).length, 1, 'the place that was there')
+  await held.release()
+  const again = await resumed.semaphore(name, { permits: 2 }).acquire()
+  t.is(again.fencingToken, left.fencingToken)
+  await again.release()
+  t.deepEqual((await both).slots, [0, 1])
+  t.is((await etcd.semaphore(name).waiters()).length, 0)
+})
