@@ -864,6 +864,19 @@ export const mutants: readonly Mutant[] = [
     ],
   },
   {
+    name: 'one-slot-of-several-watched',
+    promise: 'the loss of one permit of several is the loss of all',
+    file: 'recipes/internal/line/own-key-watch.ts',
+    find: 'concat(keys.at(-1)!, Uint8Array.of(0))',
+    replace: 'concat(keys.at(0)!, Uint8Array.of(0))',
+    tests: [
+      by(
+        'live/recipes/semaphore',
+        'many permits at once are one watch when they are held for long, and the loss of one is that of all',
+      ),
+    ],
+  },
+  {
     name: 'guard-of-a-writer-passes-for-a-reader',
     promise: 'the guard of a writer fails once it only reads',
     file: 'recipes/read-write-hold.ts',
@@ -913,8 +926,8 @@ export const mutants: readonly Mutant[] = [
     name: 'one-key-of-several-watched',
     promise: 'the loss of one lock of a set is the loss of all',
     file: 'recipes/handle.ts',
-    find: 'this.#keyWatches = this.keys.map(key =>',
-    replace: 'this.#keyWatches = this.keys.slice(0, 1).map(key =>',
+    find: 'this.#keyWatches = keysByLine(claim).map(keys =>',
+    replace: 'this.#keyWatches = keysByLine(claim).slice(0, 1).map(keys =>',
     tests: [
       by('live/recipes/lock-all', 'the loss of one is the loss of all, also while another is waited for'),
     ],

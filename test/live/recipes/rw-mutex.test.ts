@@ -465,9 +465,9 @@ test('locks left with a lease are taken up by whoever resumes it, each by who wa
   const first = await session.rwMutex(name).readLock()
   const second = await session.rwMutex(name).readLock()
   const third = await session.rwMutex(name).readLock()
-  await first.unlock()
+  await second.unlock()
   const resumed = await elsewhere.etcd.session({ resume: await session.orphan() })
-  t.false(second.held)
+  t.false(first.held)
   const mutex = resumed.rwMutex(name)
   const leaving = new AbortController()
   const writing = t.throwsAsync(mutex.writeLock({ signal: leaving.signal }), { message: 'leaves' })
@@ -475,7 +475,7 @@ test('locks left with a lease are taken up by whoever resumes it, each by who wa
   const again = [await mutex.readLock(), await mutex.tryReadLock()]
   t.deepEqual(
     again.map(hold => hold?.fencingToken),
-    [second.fencingToken, third.fencingToken],
+    [first.fencingToken, third.fencingToken],
     'the oldest first, although another task came to write before',
   )
   leaving.abort(new Error('leaves'))
