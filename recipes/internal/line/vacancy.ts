@@ -49,8 +49,8 @@ export async function createIfVacant(
     // Nobody was, when it was read: either nothing was asked for yet, or the line has changed since.
     if (look > LOOKS) return undefined
     ways = [likelyWay(stands, answer)]
+    await session.reliable()
     abandoned.throwIfAborted()
-    session.assertAlive()
   }
 }
 

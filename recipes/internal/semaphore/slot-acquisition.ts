@@ -192,8 +192,8 @@ class SlotAcquisition implements Attempt<SlotClaim>, Standing {
       }
       await limit.found(answer.limit)
       memory.seen(answer.held)
+      await this.session.reliable()
       this.abandoned.throwIfAborted()
-      this.session.assertAlive()
     }
   }
 

@@ -92,8 +92,8 @@ class ImmediateSlots implements Attempt<SlotClaim | undefined> {
         if (freeSlots(answer.held, limit.permits, count) === undefined) return undefined
         seen = answer
       }
+      await this.#session.reliable()
       this.#abandoned.throwIfAborted()
-      this.#session.assertAlive()
     }
   }
 

@@ -284,3 +284,16 @@ test('what is no list of names is refused in the words of the call', async t => 
   t.regex((await bad([{ name: 'a', mode: 'read', modes: 1 }]))!.message, /unknown option 'modes'/)
   t.regex((await t.throwsAsync(session.lockAll(['a'], null as never)))!.message, /options are an object/)
 })
+
+test('a machine that sleeps while it looks whether locks are free goes on when it is awake', async t => {
+  const runtime = testRuntime()
+  const { net, session } = await sessionPlayer(t, server(), { ttl: 60 }, { runtime })
+  const names = namesOf(t).map(name => ({ name, mode: 'read' as const }))
+  const stopped = net.stopRequests(methods.txn)
+  const trying = session.tryLockAll(names)
+  const look = await stopped.caught()
+  stopped.off()
+  runtime.sleep(120_000)
+  await look.deliver()
+  t.true((await trying)!.held)
+})
