@@ -877,6 +877,19 @@ export const mutants: readonly Mutant[] = [
     ],
   },
   {
+    name: 'lock-that-was-left-taken-for-a-ghost',
+    promise: 'an attempt without an answer is waited for although a lock that was left was found instead',
+    file: 'src/session/own-key.ts',
+    find: 'if (!this.#session.resumed) this.#laid()',
+    replace: 'this.#laid()',
+    tests: [
+      by(
+        'live/recipes/ghosts',
+        'an attempt applied after a lock that was left with the lease was taken up and released leaves no key behind',
+      ),
+    ],
+  },
+  {
     name: 'guard-of-a-writer-passes-for-a-reader',
     promise: 'the guard of a writer fails once it only reads',
     file: 'recipes/read-write-hold.ts',

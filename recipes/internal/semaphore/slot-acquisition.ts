@@ -2,7 +2,7 @@ import { removeKeys } from '../../../src/session/own-key.ts'
 import type { SessionContext } from '../../../src/session/session-context.ts'
 import { deferred } from '../../../src/support/deferred.ts'
 import { LazyAbort } from '../../../src/support/lazy-abort.ts'
-import { mapKey } from '../../../src/wire/bytes.ts'
+import { equalBytes, mapKey } from '../../../src/wire/bytes.ts'
 import { methods } from '../../../src/wire/methods.ts'
 import {
   type Attempt,
@@ -218,8 +218,11 @@ class SlotAcquisition implements Attempt<SlotClaim>, Standing {
     const { leaseId: lease } = this.session
     if (found === undefined)
       return { name: mapKey(own.key), key: own.key, createRevision: revision, lease, value }
-    own.adopted()
-    this.#ghosts.find(this.session, this.#wish.keys)?.accounted(this.#wish.value)
+    // Else it was left on a lease that was resumed, and what became of our attempt is still open.
+    if (equalBytes(found.value, value)) {
+      own.adopted()
+      this.#ghosts.find(this.session, this.#wish.keys)?.accounted(value)
+    }
     const mine = entryOf(found)
     if (mine.lease === lease) return mine
     this.#mine = mine
