@@ -86,7 +86,6 @@ export class ElectionView {
     const line = await this.contenders(checkCall(options, [], 'explain'))
     return explainLine({ kind: 'election', name: this.#name, ours: this.#ours }, line, {
       holding: Math.min(1, line.length),
-      blocks: () => true,
     })
   }
 

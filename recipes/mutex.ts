@@ -62,7 +62,6 @@ export class MutexView {
     const line = await readContenders(this.#engine, this.prefix, oneAtATime.keys, options)
     return explainLine({ kind: 'mutex', name: this.#name, ours: this.#ours }, line, {
       holding: Math.min(1, line.length),
-      blocks: () => true,
     })
   }
 

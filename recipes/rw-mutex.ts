@@ -50,7 +50,7 @@ export class RwMutexView {
     const all = await this.#read(options)
     return explainLine({ kind: 'read-write lock', name: this.#name, ours: this.#ours }, all, {
       holding: holding(all),
-      blocks: (earlier, later) => later.mode !== 'read' || earlier.mode !== 'read',
+      shares: ({ mode }) => mode === 'read',
     })
   }
 
