@@ -92,10 +92,17 @@ export class SemaphoreLimit {
 
   /** Changes it for everybody. Two round trips, more while others change it, too. */
   async resize(permits: number, options: CallOptions): Promise<void> {
-    this.#wanted = permits
-    for (;;) {
-      const kv = await readLimit(this.#engine, this.#keys, options)
-      if (await writeLimit(this.#engine, this.#keys, permits, kv, options)) break
+    const before = this.#wanted
+    try {
+      for (;;) {
+        const kv = await readLimit(this.#engine, this.#keys, options)
+        // Who acquires meanwhile may find it written already.
+        this.#wanted = permits
+        if (await writeLimit(this.#engine, this.#keys, permits, kv, options)) break
+      }
+    } catch (error) {
+      if (EtcdError.is(error) && error.outcome !== 'unknown') this.#wanted = before
+      throw error
     }
     this.#believed = limitOf(permits)
     this.#agreed = true

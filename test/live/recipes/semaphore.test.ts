@@ -452,6 +452,20 @@ test('more permits wake who waits; fewer take none away and give none until enou
   t.is((await semaphore.tryAcquire())?.slot, 0)
 })
 
+test('a change of their number that was not made is not asked for by later acquisitions', async t => {
+  const { etcd, session } = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const strict = session.semaphore(name, { permits: 2, mismatch: 'fail' })
+  await (await strict.acquire()).release()
+  const gone = AbortSignal.abort(new Error('gone'))
+  await t.throwsAsync(strict.resize(4, { signal: gone }), { message: 'gone' })
+  await (await strict.acquire()).release()
+  const setting = session.semaphore(name, { permits: 3, mismatch: 'set' })
+  await t.throwsAsync(setting.resize(4, { signal: gone }), { message: 'gone' })
+  await (await setting.acquire()).release()
+  t.is(await etcd.semaphore(name).permits(), 3)
+})
+
 test('a claim that is applied after its repeat was granted and released is given back', async t => {
   const runtime = testRuntime()
   const { etcd, net, session } = await sessionPlayer(t, server(), {}, { runtime })
