@@ -11,7 +11,9 @@ const waits: Promise<unknown>[] = []
 switch (scene) {
   case 'rw-mutex': {
     const hold = await holding.rwMutex(name).readLock()
-    waits.push(waiting.rwMutex(name).writeLock(), waiting.rwMutex(name).readLock())
+    waits.push(waiting.rwMutex(name).writeLock())
+    while ((await etcd.rwMutex(name).waiters()).length < 1);
+    waits.push(waiting.rwMutex(name).readLock())
     while ((await etcd.rwMutex(name).waiters()).length < 2);
     waits.push(hold.tryUpgrade())
     break
