@@ -86,7 +86,6 @@ export class ElectionView {
     const line = await this.contenders(checkCall(options, [], 'explain'))
     return explainLine({ kind: 'election', name: this.#name, ours: this.#ours }, line, {
       holding: Math.min(1, line.length),
-      blocks: () => true,
     })
   }
 
@@ -131,7 +130,7 @@ export class Election extends ElectionView {
   constructor(session: SessionContext, name: Bytes) {
     super(session.engine, session.space, name, session.leaseId)
     this.#session = session
-    this.#name = toBytes(name)
+    this.#name = checkName(name, 'an election')
   }
 
   /**

@@ -81,18 +81,23 @@ export function explainLine(
   line: readonly Contender[],
   {
     holding,
-    blocks,
+    shares = () => false,
   }: {
     /** So many from the front hold. */
     readonly holding: number
-    blocks(earlier: Contender, later: Contender): boolean
+    /** Those who do not wait for one another. Default: nobody. */
+    shares?(contender: Contender): boolean
   },
 ): Explanation {
+  const alone = line.filter(contender => !shares(contender))
+  let aloneBefore = 0
   const places = line.map((contender, index): ExplainedPlace => {
     const ours = contender.leaseId === about.ours
+    const together = shares(contender)
+    const ahead = together ? { of: alone, count: aloneBefore } : { of: line, count: index }
+    if (!together) aloneBefore += 1
     if (index < holding) return { contender, state: 'holds', ours, waitsFor: [] }
-    const waitsFor = line.slice(0, index).filter(earlier => blocks(earlier, contender))
-    return { contender, state: 'waits', ours, waitsFor, reason: `behind ${wordsFor(waitsFor)}` }
+    return waiting(contender, ours, ahead)
   })
   return new Explanation(about, places)
 }
@@ -106,16 +111,33 @@ export function explainSemaphore(
   const held = holders.map(
     (contender): ExplainedPlace => ({ contender, state: 'holds', ours: isOurs(contender), waitsFor: [] }),
   )
-  const waiting = waiters.map((contender, index): ExplainedPlace => {
+  const queued = waiters.map((contender, index): ExplainedPlace => {
     const ours = isOurs(contender)
-    const earlier = waiters.slice(0, index)
-    if (earlier.length > 0)
-      return { contender, state: 'waits', ours, waitsFor: earlier, reason: `behind ${wordsFor(earlier)}` }
+    if (index > 0) return waiting(contender, ours, { of: waiters, count: index })
     const free = Math.max(0, (permits ?? 0) - holders.length)
     const reason = `wants ${contender.count ?? 1}, ${free} of ${permits ?? 0} permits free`
     return { contender, state: 'waits', ours, waitsFor: holders, reason }
   })
-  return new Explanation(about, [...held, ...waiting], permits)
+  return new Explanation(about, [...held, ...queued], permits)
+}
+
+/** The first so many of a list. */
+interface Ahead {
+  readonly of: readonly Contender[]
+  readonly count: number
+}
+
+/** Of a long line the lists of those ahead are made only where they are asked for: together they are as its square. */
+function waiting(contender: Contender, ours: boolean, ahead: Ahead): ExplainedPlace {
+  return {
+    contender,
+    state: 'waits',
+    ours,
+    get waitsFor() {
+      return ahead.of.slice(0, ahead.count)
+    },
+    reason: `behind ${wordsFor(ahead)}`,
+  }
 }
 
 function rowOf({ contender, state, ours, reason = '' }: ExplainedPlace): readonly string[] {
@@ -135,16 +157,18 @@ function whoIs({ owner, purpose, host, pid, leaseId, foreign }: Contender): stri
   return said === '' ? `lease ${leaseId.toString(16)}` : oneLine(said)
 }
 
-function wordsFor(contenders: readonly Contender[]): string {
-  const nearest = contenders.at(-1)
+function wordsFor({ of, count }: Ahead): string {
+  const nearest = of[count - 1]
   if (nearest === undefined) return 'nobody'
-  const others = contenders.length - 1
+  const others = count - 1
   const more = others === 0 ? '' : ` and ${others} before`
   return `${whoIs(nearest)} with ${nearest.createRevision}${more}`
 }
 
 function tableOf(rows: readonly (readonly string[])[]): readonly string[] {
-  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map(row => row[column]!.length)))
+  const widths = (rows[0] ?? []).map((_, column) =>
+    rows.reduce((widest, row) => Math.max(widest, row[column]!.length), 0),
+  )
   return rows.map(row =>
     row
       .map((cell, column) => cell.padEnd(widths[column]!))

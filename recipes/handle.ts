@@ -7,8 +7,8 @@ import { within } from '../src/support/bounded.ts'
 import { LazyAbort } from '../src/support/lazy-abort.ts'
 import { checkOptions, checkSignal } from '../src/support/options.ts'
 import { EtcdError } from '../src/wire/errors.ts'
-import { type Claim, giveUp } from './internal/line/claim.ts'
-import { watchOwnKey } from './internal/line/own-key-watch.ts'
+import { type Claim, giveUp, keysByLine } from './internal/line/claim.ts'
+import { watchOwnKeys } from './internal/line/own-key-watch.ts'
 
 const DISPOSE_MS = 5000
 
@@ -60,8 +60,8 @@ export abstract class Handle implements AsyncDisposable {
     this.#session = session
     this.#claim = claim
     this.#givenUp = givenUp
-    this.#keyWatches = this.keys.map(key =>
-      watchOwnKey(session, key, this.fencingToken, error => this.#lose(error)),
+    this.#keyWatches = keysByLine(claim).map(keys =>
+      watchOwnKeys(session, keys, this.fencingToken, error => this.#lose(error)),
     )
     this.#forgetSession = session.engine.aborts.on(session.signal, reason => this.#lose(reason))
   }

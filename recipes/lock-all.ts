@@ -1,4 +1,5 @@
 import type { SessionContext } from '../src/session/session-context.ts'
+import { checkOptions } from '../src/support/options.ts'
 import { type Bytes, mapKey, text, toBytes } from '../src/wire/bytes.ts'
 import { Handle, type ReleaseOptions } from './handle.ts'
 import { acquire } from './internal/line/acquisition.ts'
@@ -51,13 +52,13 @@ export async function lockAll(
   options: LockOptions = {},
 ): Promise<JointHold> {
   const { signal } = checkedLock(options, 'lockAll')
-  const wishes = wishesOf(session, names)
+  const wishes = wishesOf(session, names, 'lockAll')
   return new JointHold(session, names.map(wordsOf), await acquire(session, wishes, signal))
 }
 
 /**
  * Resolves with all locks if nobody is to be waited for in any line, else with undefined, and nothing was written.
- * One round trip; two for more than two locks to read.
+ * One round trip; two for more than two locks to read, or for one among more than thirty.
  */
 export async function tryLockAll(
   session: SessionContext,
@@ -65,29 +66,31 @@ export async function tryLockAll(
   options: LockOptions = {},
 ): Promise<JointHold | undefined> {
   const { signal } = checkedLock(options, 'tryLockAll')
-  const wishes = wishesOf(session, names)
+  const wishes = wishesOf(session, names, 'tryLockAll')
+  const words = names.map(wordsOf)
   const claim = await tryAcquire(session, wishes, signal)
-  return claim === undefined ? undefined : new JointHold(session, names.map(wordsOf), claim)
+  return claim === undefined ? undefined : new JointHold(session, words, claim)
 }
 
-function wishesOf(session: SessionContext, names: readonly LockName[]): readonly Wish[] {
+function wishesOf(session: SessionContext, names: readonly LockName[], where: string): readonly Wish[] {
   if (!Array.isArray(names) || names.length === 0)
-    throw new TypeError('lockAll takes a list of at least one name')
+    throw new TypeError(`${where} takes a list of at least one name`)
   if (names.length > NAMES_LIMIT)
-    throw new RangeError(`lockAll takes up to ${NAMES_LIMIT} names at once, not ${names.length}`)
-  const wishes = names.map(wanted => wishOf(session, wanted))
+    throw new RangeError(`${where} takes up to ${NAMES_LIMIT} names at once, not ${names.length}`)
+  const wishes = names.map(wanted => wishOf(session, wanted, where))
   const prefixes = new Set(wishes.map(({ prefix }) => mapKey(prefix)))
-  if (prefixes.size < wishes.length) throw new RangeError('lockAll was given a name twice')
+  if (prefixes.size < wishes.length) throw new RangeError(`${where} was given a name twice`)
   return wishes
 }
 
-function wishOf(session: SessionContext, wanted: LockName): Wish {
+function wishOf(session: SessionContext, wanted: LockName, where: string): Wish {
   const place = session.placeValue()
   if (typeof wanted === 'string' || wanted instanceof Uint8Array)
     return { prefix: linePrefix(session.space, checkName(wanted)), rule: oneAtATime, value: place }
-  const { name, mode } = wanted ?? {}
+  const given = typeof wanted === 'object' ? wanted : null
+  const { name, mode } = checkOptions(given ?? { name: '', mode: undefined }, ['name', 'mode'], where)
   if (mode !== 'read' && mode !== 'write')
-    throw new TypeError("lockAll takes names, or { name, mode } with mode 'read' or 'write'")
+    throw new TypeError(`${where} takes names, or { name, mode } with mode 'read' or 'write'`)
   return {
     prefix: linePrefix(session.space, checkName(name)),
     rule: rules[mode],

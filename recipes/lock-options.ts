@@ -32,7 +32,7 @@ export function checkedMutex(options: MutexOptions): MutexOptions {
 }
 
 export function checkedLock(options: LockOptions, where: string): LockOptions {
-  if (Object.hasOwn(options, 'timeoutMs')) {
+  if (Object.hasOwn(options ?? {}, 'timeoutMs')) {
     throw new TypeError(`${where} takes no timeoutMs: give it a signal that aborts when the time is up`)
   }
   options = checkOptions(options, ['signal'], where)
@@ -40,8 +40,9 @@ export function checkedLock(options: LockOptions, where: string): LockOptions {
   return options
 }
 
+/** A copy, for the bytes given may be used for something else later. */
 export function checkName(name: Bytes, what = 'a lock'): Uint8Array {
-  const bytes = toBytes(name, `the name of ${what}`)
+  const bytes = Uint8Array.from(toBytes(name, `the name of ${what}`))
   if (bytes.length === 0) throw new RangeError(`${what} needs a name that is not empty`)
   return bytes
 }

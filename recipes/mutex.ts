@@ -4,7 +4,7 @@ import { checkCall } from '../src/client/kv.ts'
 import type { CallOptions } from '../src/client/submitter.ts'
 import type { SessionContext } from '../src/session/session-context.ts'
 import { checkInteger, checkRevision } from '../src/support/options.ts'
-import { type Bytes, toBytes } from '../src/wire/bytes.ts'
+import type { Bytes } from '../src/wire/bytes.ts'
 import { type Contender, readContenders } from './contender.ts'
 import { type Explanation, explainLine } from './explain.ts'
 import { Hold } from './hold.ts'
@@ -62,7 +62,6 @@ export class MutexView {
     const line = await readContenders(this.#engine, this.prefix, oneAtATime.keys, options)
     return explainLine({ kind: 'mutex', name: this.#name, ours: this.#ours }, line, {
       holding: Math.min(1, line.length),
-      blocks: () => true,
     })
   }
 
@@ -129,7 +128,7 @@ export class Mutex extends MutexView {
   constructor(session: SessionContext, name: Bytes, options: MutexOptions = {}) {
     super(session.engine, session.space, name, session.leaseId)
     this.#session = session
-    this.#name = toBytes(name)
+    this.#name = checkName(name)
     this.#options = checkedMutex(options)
     const { lockDelayMs } = this.#options
     this.#delay = lockDelayMs === undefined ? undefined : new LockDelay(session, this.#name, lockDelayMs)

@@ -1,5 +1,6 @@
 import type { SessionContext } from '../src/session/session-context.ts'
 import { text } from '../src/wire/bytes.ts'
+import type { EtcdError } from '../src/wire/errors.ts'
 import { Handle, type ReleaseOptions } from './handle.ts'
 import type { SlotClaim } from './internal/semaphore/slot-claim.ts'
 import type { SlotMemory } from './internal/semaphore/slot-memory.ts'
@@ -22,8 +23,12 @@ export class Permit extends Handle {
   }
 
   /** As {@link Hold.unlock}, for all of them in one transaction. */
-  async release(options: ReleaseOptions = {}): Promise<void> {
-    await this.giveUp(options, 'release')
+  release(options: ReleaseOptions = {}): Promise<void> {
+    return this.giveUp(options, 'release')
+  }
+
+  protected override async letGo(refused: (error: EtcdError) => void): Promise<void> {
+    await super.letGo(refused)
     this.#memory.released(this.slots)
   }
 }

@@ -7,7 +7,7 @@ import { text } from '../src/wire/bytes.ts'
 import type { EtcdError } from '../src/wire/errors.ts'
 import { Handle, type ReleaseOptions } from './handle.ts'
 import type { Claim } from './internal/line/claim.ts'
-import { changeMode } from './internal/read-write/mode-change.ts'
+import { type ModeChange, ModeOfPlace } from './internal/read-write/mode-change.ts'
 import { BEHIND_READERS, type Mode } from './internal/read-write/read-write.ts'
 
 /**
@@ -15,16 +15,14 @@ import { BEHIND_READERS, type Mode } from './internal/read-write/read-write.ts'
  * place in the line: nobody can slip in between.
  */
 export class ReadWriteHold extends Handle {
-  readonly #session: SessionContext
-  readonly #claim: Claim
   readonly #changes = new Turns()
+  readonly #place: ModeOfPlace
   #mode: Mode
   #guard: Compare | undefined
 
   constructor(session: SessionContext, name: Uint8Array, claim: Claim, mode: Mode) {
     super(session, text(name), claim, 'unlocked')
-    this.#session = session
-    this.#claim = claim
+    this.#place = new ModeOfPlace(session, claim)
     this.#mode = mode
   }
 
@@ -50,8 +48,11 @@ export class ReadWriteHold extends Handle {
     options = checkCall(options, [], 'downgrade')
     this.assertHeld()
     this.#turnTo('read')
-    const outcome = await this.#changes.runExclusive(() => this.#change('read', options))
-    if (outcome === 'lost') throw this.lose()
+    await this.#changes.runExclusive(async () => {
+      // An upgrade that was under way may have turned it back.
+      this.#turnTo('read')
+      this.#keptOrThrow(await this.#place.change('read', options))
+    })
   }
 
   /**
@@ -65,8 +66,8 @@ export class ReadWriteHold extends Handle {
     return this.#changes.runExclusive(async () => {
       this.assertHeld()
       if (this.#mode === 'write') return true
-      const outcome = await this.#change('write', options)
-      if (outcome === 'lost') throw this.lose()
+      const outcome = await this.#place.change('write', options)
+      this.#keptOrThrow(outcome)
       // It may have been lost while the answer was on its way.
       this.assertHeld()
       if (outcome === 'changed') this.#turnTo('write')
@@ -84,8 +85,11 @@ export class ReadWriteHold extends Handle {
     if (guard === this.#guard) super.guardFailed(guard, error)
   }
 
-  #change(mode: Mode, options: CallOptions) {
-    return changeMode(this.#session, this.#claim, mode, options)
+  #keptOrThrow(outcome: ModeChange): void {
+    if (outcome !== 'lost') return
+    // Given up meanwhile, it was not lost.
+    this.assertHeld()
+    throw this.lose()
   }
 
   #turnTo(mode: Mode): void {

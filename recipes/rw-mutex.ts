@@ -3,7 +3,7 @@ import type { KeySpace } from '../src/client/key-space.ts'
 import { checkCall } from '../src/client/kv.ts'
 import type { CallOptions } from '../src/client/submitter.ts'
 import type { SessionContext } from '../src/session/session-context.ts'
-import { type Bytes, toBytes } from '../src/wire/bytes.ts'
+import type { Bytes } from '../src/wire/bytes.ts'
 import { type Contender, readContenders } from './contender.ts'
 import { type Explanation, explainLine } from './explain.ts'
 import { acquire } from './internal/line/acquisition.ts'
@@ -50,7 +50,7 @@ export class RwMutexView {
     const all = await this.#read(options)
     return explainLine({ kind: 'read-write lock', name: this.#name, ours: this.#ours }, all, {
       holding: holding(all),
-      blocks: (earlier, later) => later.mode !== 'read' || earlier.mode !== 'read',
+      shares: ({ mode }) => mode === 'read',
     })
   }
 
@@ -74,7 +74,9 @@ export class RwMutexView {
  * Liveness  first come, first served: no reader passes a writer that waits, no writer waits for readers behind it.
  *           A crashed holder is followed after its TTL.
  * Not       re-entrant: a session may hold and wait several times, each by itself, and can wait for itself for ever;
- *           give the wait a signal. Not shared with `mutex` of the same name, though each waits for the other.
+ *           give the wait a signal. Not shared with `mutex` of the same name, though each waits for the other. Who
+ *           resumes a lease that `orphan()` left takes up the locks on it, the oldest first, each by asking for its
+ *           mode; those nobody asks for stay until the lease ends.
  * Cost      free, or readers only: 1 round trip to lock, 1 to unlock, 1 to change the mode. Contended: 1 to stand in
  *           line and none from the release to the next. Up to 64 in line, one message per change for each client
  *           that waits; behind more, none until the nearest one it waits for goes.
@@ -86,7 +88,7 @@ export class RwMutex extends RwMutexView {
   constructor(session: SessionContext, name: Bytes) {
     super(session.engine, session.space, name, session.leaseId)
     this.#session = session
-    this.#name = toBytes(name)
+    this.#name = checkName(name)
   }
 
   /** Resolves when no writer is before us. Otherwise as {@link Mutex.lock}. */

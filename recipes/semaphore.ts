@@ -4,7 +4,7 @@ import { checkCall } from '../src/client/kv.ts'
 import type { CallOptions } from '../src/client/submitter.ts'
 import type { SessionContext } from '../src/session/session-context.ts'
 import { checkInteger, checkOneOf, checkOptions, checkSignal } from '../src/support/options.ts'
-import { type Bytes, toBytes } from '../src/wire/bytes.ts'
+import type { Bytes } from '../src/wire/bytes.ts'
 import type { Contender } from './contender.ts'
 import { type Explanation, explainSemaphore } from './explain.ts'
 import { checkBody, runWith } from './internal/run-with.ts'
@@ -100,9 +100,9 @@ export class SemaphoreView {
  *           crashed holder are free after its TTL. What a client left behind for want of an answer is cleared by its
  *           session, at the latest with its lease.
  * Not       re-entrant: a session that waits for itself waits for ever; give the wait a signal. A lowered limit takes
- *           nothing from anybody: nothing is given out until enough was released. Permits do not pass on with
- *           `orphan()`: they stay taken until the lease ends. Not for a name some mutex or election has: those would
- *           wait for its keys.
+ *           nothing from anybody: nothing is given out until enough was released. Permits left by `orphan()` are
+ *           given, under their tokens, to whoever resumes the lease and asks for as many at once; those nobody asks
+ *           for stay taken until it ends. Not for a name some mutex or election has: those would wait for its keys.
  * Cost      free: 1 round trip to acquire, 1 to release, whatever the number. Contended: 1 to stand in line, up to 2
  *           at its head before there is enough, and 1 from the release to the permit. A release is one message, to
  *           the head of the line; a permit given to it one for each client that waits.
@@ -116,7 +116,7 @@ export class Semaphore extends SemaphoreView {
     super(session.engine, session.space, name, session.leaseId)
     const { permits, mismatch } = checkSemaphore(options)
     this.#session = session
-    this.#name = toBytes(name)
+    this.#name = checkName(name, 'a semaphore')
     this.#pool = {
       keys: this.keys,
       limit: new SemaphoreLimit(session.engine, this.keys, permits, mismatch),

@@ -113,6 +113,16 @@ export function createdAtWire(key: Uint8Array, revision: bigint): Init<WireCompa
   }
 }
 
+/** The key as it was written at this revision, and not since. */
+export function modifiedAtWire(key: Uint8Array, revision: bigint): Init<WireCompare> {
+  return {
+    key,
+    target: CompareTarget.modRevision,
+    result: CompareResult.equal,
+    operand: { kind: 'modRevision', value: revision },
+  }
+}
+
 /** Is the value of this key, named as etcd has it, behind this one? */
 export function valueAbove(key: Uint8Array, operand: Uint8Array): Compare {
   return new Compare([

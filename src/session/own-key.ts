@@ -16,6 +16,8 @@ export interface OwnKeySession {
   readonly signal: AbortSignal
   /** Aborts before `signal`: nobody may begin to wait for the key any more. */
   readonly closing: AbortSignal
+  /** Somebody else may have left keys on its lease. */
+  readonly resumed: boolean
   background(work: Promise<void>): void
 }
 
@@ -98,9 +100,10 @@ export class OwnKey {
     return createRevision > this.#lastToken
   }
 
-  /** A key that was found existing is ours to use: it was one of the ghosts. */
+  /** A key that was found existing is ours to use: it was one of the ghosts, unless it was left on a lease that was resumed. */
   adopted(): void {
-    this.#laid()
+    // Which of the two nobody can tell, so the ghosts are waited for on.
+    if (!this.#session.resumed) this.#laid()
   }
 
   /** Somebody is told this token. */

@@ -8,6 +8,8 @@ export interface SessionContext {
   /** The namespace it was opened in: names of recipes are keys of it. */
   readonly space: KeySpace
   readonly leaseId: bigint
+  /** It goes on with a lease that was there before, on which keys may have been left. */
+  readonly resumed: boolean
   /** In seconds, as granted. */
   readonly ttl: number
   /** Aborts, with the reason, when keys bound to this session can no longer be relied on. */

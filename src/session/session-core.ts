@@ -79,6 +79,7 @@ export class SessionCore implements SessionContext, AsyncDisposable {
   readonly engine: Engine
   readonly space: KeySpace
   readonly leaseId: bigint
+  readonly resumed: boolean
   readonly ownKeys: OwnKeys
   readonly #client: Client
   readonly #kept: KeptLease
@@ -103,6 +104,7 @@ export class SessionCore implements SessionContext, AsyncDisposable {
     this.#events = new Emitter(client.engine.runtime)
     this.#kept = keep(state => this.#leaseChanged(state))
     this.leaseId = this.#kept.id
+    this.resumed = this.#options.resume !== undefined
     this.ownKeys = new OwnKeys(this)
     this.engine.aborts.keep(this.closing)
     this.engine.aborts.keep(this.signal)

@@ -754,8 +754,8 @@ export const mutants: readonly Mutant[] = [
     name: 'try-lock-looks-at-its-own-key-only',
     promise: 'tryLock owns only an empty line, and writes nothing otherwise',
     file: 'recipes/internal/line/vacancy.ts',
-    find: 'const conditions = ways.map(way => [...absent, ...way])',
-    replace: 'const conditions = ways.map(() => absent)',
+    find: 'return anyOf(ways, puts, looks)',
+    replace: 'return anyOf(ways.map(way => way.slice(0, stands.length)), puts, looks)',
     tests: [by('live/recipes/mutex')],
     simulations: ['mutex'],
   },
@@ -798,6 +798,96 @@ export const mutants: readonly Mutant[] = [
       ),
     ],
     simulations: ['rw-mutex'],
+  },
+  {
+    name: 'late-change-of-mode-is-applied',
+    promise: 'a change of mode that is applied late does not undo the one after it',
+    file: 'recipes/internal/read-write/mode-change.ts',
+    find: 'modifiedAtWire(key, known)',
+    replace: '{ ...modifiedAtWire(key, known && 0n), result: 1 as const }',
+    tests: [
+      by(
+        'live/recipes/rw-mutex',
+        'a downgrade that is applied after its repeat does not undo the upgrade after it',
+      ),
+      by(
+        'live/recipes/rw-mutex',
+        'an upgrade that is applied after it was given up does not undo the downgrade after it',
+      ),
+    ],
+  },
+  {
+    name: 'upgrade-under-way-outlasts-a-downgrade',
+    promise: 'after a downgrade the hold counts as reading, whatever was under way before',
+    file: 'recipes/read-write-hold.ts',
+    find: "turned it back.\n      this.#turnTo('read')",
+    replace: 'turned it back.',
+    tests: [
+      by(
+        'live/recipes/rw-mutex',
+        'a downgrade asked for while an upgrade is under way comes after it, and ends in reading',
+      ),
+    ],
+  },
+  {
+    name: 'many-tried-locks-pass-whoever-came-since',
+    promise: 'what is taken after a look is taken only if nobody came since',
+    file: 'recipes/internal/line/rule.ts',
+    find: 'value: revision + 1n }',
+    replace: 'value: revision + (1n << 60n) }',
+    tests: [by('live/recipes/lock-all', 'whoever comes to write while many locks are tried is not passed')],
+  },
+  {
+    name: 'left-permits-given-twice',
+    promise: 'what was left with a lease is given to one who asks for it',
+    file: 'recipes/internal/semaphore/left-slots.ts',
+    find: 'left.splice(index, 1)[0]',
+    replace: 'left.slice(index)[0]',
+    tests: [
+      by(
+        'live/recipes/semaphore',
+        'permits left with a lease are given to whoever resumes it and asks for as many',
+      ),
+    ],
+  },
+  {
+    name: 'left-locks-in-the-way-of-others',
+    promise: 'a lock that was left stays for whoever wants it that way',
+    file: 'recipes/internal/line/claim.ts',
+    find: 'if (left?.names.has(mapKey(numbered))) continue',
+    replace: 'if (left?.names.has(mapKey(key))) continue',
+    tests: [
+      by(
+        'live/recipes/rw-mutex',
+        'locks left with a lease are taken up by whoever resumes it, each by who wants it that way',
+      ),
+    ],
+  },
+  {
+    name: 'one-slot-of-several-watched',
+    promise: 'the loss of one permit of several is the loss of all',
+    file: 'recipes/internal/line/own-key-watch.ts',
+    find: 'concat(keys.at(-1)!, Uint8Array.of(0))',
+    replace: 'concat(keys.at(0)!, Uint8Array.of(0))',
+    tests: [
+      by(
+        'live/recipes/semaphore',
+        'many permits at once are one watch when they are held for long, and the loss of one is that of all',
+      ),
+    ],
+  },
+  {
+    name: 'lock-that-was-left-taken-for-a-ghost',
+    promise: 'an attempt without an answer is waited for although a lock that was left was found instead',
+    file: 'src/session/own-key.ts',
+    find: 'if (!this.#session.resumed) this.#laid()',
+    replace: 'this.#laid()',
+    tests: [
+      by(
+        'live/recipes/ghosts',
+        'an attempt applied after a lock that was left with the lease was taken up and released leaves no key behind',
+      ),
+    ],
   },
   {
     name: 'guard-of-a-writer-passes-for-a-reader',
@@ -849,8 +939,8 @@ export const mutants: readonly Mutant[] = [
     name: 'one-key-of-several-watched',
     promise: 'the loss of one lock of a set is the loss of all',
     file: 'recipes/handle.ts',
-    find: 'this.#keyWatches = this.keys.map(key =>',
-    replace: 'this.#keyWatches = this.keys.slice(0, 1).map(key =>',
+    find: 'this.#keyWatches = keysByLine(claim).map(keys =>',
+    replace: 'this.#keyWatches = keysByLine(claim).slice(0, 1).map(keys =>',
     tests: [
       by('live/recipes/lock-all', 'the loss of one is the loss of all, also while another is waited for'),
     ],

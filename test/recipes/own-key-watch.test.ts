@@ -1,5 +1,5 @@
 import test from 'ava'
-import { watchOwnKey } from '../../recipes/internal/line/own-key-watch.ts'
+import { watchOwnKeys } from '../../recipes/internal/line/own-key-watch.ts'
 import type { WatchSink, WatchSpec } from '../../src/client/watcher.ts'
 import type { SessionContext } from '../../src/session/session-context.ts'
 import type { Event } from '../../src/wire/gen/kv.g.ts'
@@ -57,7 +57,9 @@ for (const [what, kv, isLost] of [
     const { scene, sink, lost } = await armed()
     sink.opened(20n)
     t.is(scene.reads.at(-1)?.atLeast, 20n)
-    scene.reads.at(-1)!.answer({ header: { revision: 21n }, kvs: kv === undefined ? [] : [kv] })
+    scene.reads
+      .at(-1)!
+      .answer({ header: { revision: 21n }, kvs: kv === undefined ? [] : [{ key: KEY, ...kv }] })
     await settle()
     t.deepEqual(lost, isLost ? ['LOCK_LOST'] : [])
   })
@@ -106,7 +108,7 @@ class Scene {
       },
     }
     const session = { engine, leaseId: OURS } as unknown as SessionContext
-    const { stop } = watchOwnKey(session, KEY, CREATED, ({ code }) => this.lost.push(code))
+    const { stop } = watchOwnKeys(session, [KEY], CREATED, ({ code }) => this.lost.push(code))
     this.stop = stop
   }
 }

@@ -151,6 +151,7 @@ function arrange() {
     engine: engine as unknown as Engine,
     signal: new AbortController().signal,
     closing: new AbortController().signal,
+    resumed: false,
     background: () => {},
   }
   return { own: new OwnKey(KEY, session, () => {}), watches, reads, deletions, runtime }

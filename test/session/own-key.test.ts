@@ -11,6 +11,7 @@ function keys() {
     engine,
     signal: over.signal,
     closing: closing.signal,
+    resumed: false,
     background: () => {},
   })
   return { ownKeys, closing }

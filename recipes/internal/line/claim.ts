@@ -1,7 +1,8 @@
 import { type OwnKey, removeKeys, type Turn } from '../../../src/session/own-key.ts'
 import type { SessionContext } from '../../../src/session/session-context.ts'
-import { compareBytes, concat, hexOfLease, toBytes } from '../../../src/wire/bytes.ts'
+import { compareBytes, concat, hexOfLease, mapKey, toBytes } from '../../../src/wire/bytes.ts'
 import { EtcdError } from '../../../src/wire/errors.ts'
+import { type Left, leftFor } from './left-places.ts'
 import type { Rule } from './rule.ts'
 
 /** What is asked of one line: to stand in it under this rule, with this value. */
@@ -48,9 +49,10 @@ export async function takeTurns(
   signal: AbortSignal | undefined,
 ): Promise<readonly Stand[]> {
   const stands: Stand[] = []
+  const left = session.resumed ? await leftFor(session, wishes, signal) : undefined
   try {
     for (const wish of inOrder(session, wishes)) {
-      const now = tryTurn(session, wish)
+      const now = tryTurn(session, wish, left?.get(wish))
       if (now !== undefined) stands.push(now)
       else {
         const own = session.ownKeys.of(placeKey(wish.prefix, session.leaseId))
@@ -65,10 +67,14 @@ export async function takeTurns(
 }
 
 /** All turns, if nobody of this session has one of them or waits for it. */
-export function tryTurns(session: SessionContext, wishes: readonly Wish[]): readonly Stand[] | undefined {
+export function tryTurns(
+  session: SessionContext,
+  wishes: readonly Wish[],
+  left: ReadonlyMap<Wish, Left> | undefined,
+): readonly Stand[] | undefined {
   const stands: Stand[] = []
-  for (const wish of wishes) {
-    const stand = tryTurn(session, wish)
+  for (const wish of inOrder(session, wishes)) {
+    const stand = tryTurn(session, wish, left?.get(wish))
     if (stand === undefined) {
       endTurns(stands)
       return undefined
@@ -82,19 +88,29 @@ export function endTurns(stands: readonly Stand[]): void {
   for (const { turn } of stands) turn.end()
 }
 
-function tryTurn({ ownKeys, leaseId }: SessionContext, wish: Wish): Stand | undefined {
+function tryTurn({ ownKeys, leaseId }: SessionContext, wish: Wish, left?: Left): Stand | undefined {
   const key = placeKey(wish.prefix, leaseId)
   if (wish.rule.keys === 'one') {
     const own = ownKeys.of(key)
     const turn = own.tryEnter()
     return turn === undefined ? undefined : { ...wish, own, turn }
   }
+  for (const wanted of left?.wanted ?? []) {
+    const stand = standIf(ownKeys.of(wanted), wish)
+    if (stand !== undefined) return stand
+  }
   // The lowest number nobody uses: there are never more keys than tasks that stand in the line at once.
   for (let number = 1; ; number++) {
-    const own = ownKeys.of(concat(key, toBytes(`-${number}`)))
-    const turn = own.tryEnter()
-    if (turn !== undefined) return { ...wish, own, turn }
+    const numbered = concat(key, toBytes(`-${number}`))
+    if (left?.names.has(mapKey(numbered))) continue
+    const stand = standIf(ownKeys.of(numbered), wish)
+    if (stand !== undefined) return stand
   }
+}
+
+function standIf(own: OwnKey, wish: Wish): Stand | undefined {
+  const turn = own.tryEnter()
+  return turn === undefined ? undefined : { ...wish, own, turn }
 }
 
 function inOrder({ leaseId }: SessionContext, wishes: readonly Wish[]): readonly Wish[] {
@@ -131,6 +147,18 @@ export async function giveUp(
     await removeKeys(session, keys, createRevision, refused)
   }
   endTurns(stands)
+}
+
+/** The keys of a claim, those in one line together. */
+export function keysByLine({ stands }: Claim): readonly (readonly Uint8Array[])[] {
+  const lines = new Map<string, Uint8Array[]>()
+  for (const { prefix, own } of stands) {
+    const name = mapKey(prefix)
+    const keys = lines.get(name)
+    if (keys === undefined) lines.set(name, [own.key])
+    else keys.push(own.key)
+  }
+  return [...lines.values()]
 }
 
 /** An attempt to get a claim that can be left alone half-way. */

@@ -78,8 +78,8 @@ export async function createPlaces(
     for (const kv of answered.found) {
       if (kv !== undefined) await removeKeys(session, [kv.key], kv.createRevision)
     }
+    await session.reliable()
     abandoned.throwIfAborted()
-    session.assertAlive()
   }
 }
 

@@ -48,3 +48,14 @@ export function emptyRange(key: Uint8Array, rangeEnd: Uint8Array): Init<WireComp
     operand: { kind: 'createRevision', value: 0n },
   }
 }
+
+/** No key that begins with this was created, or written, after this revision. */
+export function unchangedSince(prefix: Uint8Array, revision: bigint): Init<WireCompare> {
+  return {
+    key: prefix,
+    rangeEnd: prefixEnd(prefix),
+    target: CompareTarget.modRevision,
+    result: CompareResult.less,
+    operand: { kind: 'modRevision', value: revision + 1n },
+  }
+}

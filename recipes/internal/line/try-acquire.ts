@@ -11,6 +11,7 @@ import {
   untilGivenUp,
   type Wish,
 } from './claim.ts'
+import { leftFor } from './left-places.ts'
 import { createIfVacant } from './vacancy.ts'
 
 /**
@@ -24,7 +25,8 @@ export async function tryAcquire(
 ): Promise<Claim | undefined> {
   signal?.throwIfAborted()
   session.assertOpen()
-  const stands = tryTurns(session, wishes)
+  const left = session.resumed ? await leftFor(session, wishes, signal) : undefined
+  const stands = tryTurns(session, wishes, left)
   if (stands === undefined) return undefined
   return untilGivenUp(session, new ImmediateAttempt(session, stands), signal)
 }

@@ -10,11 +10,13 @@ import { type Stand, unanswered, understood } from './claim.ts'
 import { type Entry, entryOf, isForeign } from './entry.ts'
 import { type LineReading, lineRange, lineReading } from './line-reading.ts'
 import { nameClash } from './own-place.ts'
-import type { Condition } from './rule.ts'
+import { type Condition, unchangedSince } from './rule.ts'
 import { anyOf, wayTaken } from './ways.ts'
 
 /** So many ways for all lines to be vacant are asked for in one transaction; of more, the one that looks right. */
 const WAYS_AT_ONCE = 4
+/** Etcd takes so many compares, and so many operations, in one transaction together with those it is nested in. */
+const OPERATIONS = 128
 /** How often a way that looked right may be found wrong before somebody counts as being in the way. */
 const LOOKS = 3
 
@@ -31,7 +33,7 @@ interface Occupied {
 
 /**
  * Creates the keys of all stands if nobody is to be waited for in any of their lines; undefined, and nothing was
- * written, otherwise. One round trip; one more for more than two lines that readers may share.
+ * written, otherwise. One round trip; one more for more than two lines that readers may share, or for one among many.
  */
 export async function createIfVacant(
   session: SessionContext,
@@ -47,27 +49,42 @@ export async function createIfVacant(
     // Nobody was, when it was read: either nothing was asked for yet, or the line has changed since.
     if (look > LOOKS) return undefined
     ways = [likelyWay(stands, answer)]
+    await session.reliable()
     abandoned.throwIfAborted()
-    session.assertAlive()
   }
 }
 
 /** Every combination of what would do for each line; none if there are too many. */
 function waysOf(stands: readonly Stand[]): readonly Condition[] {
-  let ways: readonly Condition[] = [[]]
+  let ways: readonly Condition[] = [absent(stands)]
   for (const { prefix, rule } of stands) {
     ways = rule.vacant(prefix).flatMap(more => ways.map(way => [...way, ...more]))
     if (ways.length > WAYS_AT_ONCE) return []
   }
-  return ways
+  return inOneTransaction(ways, stands) ? ways : []
 }
 
-/** Lines seen with nobody in them are to be empty, the others as those in them allow. */
+/** Lines seen with nobody in them are to be empty, the others as those in them allow; of too many, all as they were seen. */
 function likelyWay(stands: readonly Stand[], { readings }: Occupied): Condition {
-  return stands.flatMap(({ prefix, rule }, index) => {
+  const way = stands.flatMap(({ prefix, rule }, index) => {
     const ways = rule.vacant(prefix)
     return readings[index]?.entries.length === 0 ? ways.at(-1)! : ways[0]
   })
+  const whole = [...absent(stands), ...way]
+  if (inOneTransaction([whole], stands)) return whole
+  return stands.map(({ prefix }, index) => unchangedSince(prefix, readings[index]!.revision))
+}
+
+/** Each way is asked for within the failure of the one before it, and the last of them looks. */
+function inOneTransaction(ways: readonly Condition[], { length: names }: readonly Stand[]): boolean {
+  const operations = ways.map(({ length }, index) =>
+    Math.max(length, index === ways.length - 1 ? 2 * names : names),
+  )
+  return operations.reduce((sum, one) => sum + one) <= OPERATIONS
+}
+
+function absent(stands: readonly Stand[]): Condition {
+  return stands.map(({ own }) => createdAtWire(own.key, 0n))
 }
 
 async function ask(
@@ -98,7 +115,6 @@ function requestOf(
   stands: readonly Stand[],
   ways: readonly Condition[],
 ): Init<TxnRequest> {
-  const absent = stands.map(({ own }) => createdAtWire(own.key, 0n))
   const puts = stands.map(
     ({ own, value }): Init<RequestOp> => ({
       request: { kind: 'put', value: { key: own.key, value, lease: session.leaseId } },
@@ -113,8 +129,7 @@ function requestOf(
       return { request: { kind: 'range', value } }
     }),
   ]
-  const conditions = ways.map(way => [...absent, ...way])
-  return anyOf(conditions, puts, looks)
+  return anyOf(ways, puts, looks)
 }
 
 function occupied(responses: readonly ResponseOp[], stands: readonly Stand[], revision: bigint): Occupied {

@@ -71,29 +71,36 @@ export async function askToRevoke(
   const lease = new Lease({ submitter, keeper, runtime, space })
   const { id } = await lease.grant(ttl, { signal, timeoutMs })
   const { host, pid } = runtime.identity()
-  const { succeeded } = await submitter.submit({
-    method: methods.txn,
-    request: {
-      compare: [createdAtWire(held, createRevision)],
-      success: [
-        {
-          request: {
-            kind: 'put',
-            value: { key, value: toBytes(JSON.stringify({ v: 1, reason, host, pid })), lease: id },
+  let asked = false
+  try {
+    const { succeeded } = await submitter.submit({
+      method: methods.txn,
+      request: {
+        compare: [createdAtWire(held, createRevision)],
+        success: [
+          {
+            request: {
+              kind: 'put',
+              value: { key, value: toBytes(JSON.stringify({ v: 1, reason, host, pid })), lease: id },
+            },
           },
-        },
-      ],
-    },
-    footprint: {
-      reads: [{ key: held, end: NO_END }],
-      writes: [{ key, end: NO_END }],
-    },
-    // Says the same twice, to the same holder.
-    repeat: 'idempotent',
-    signal,
-    timeoutMs,
-  })
-  return succeeded
+        ],
+      },
+      footprint: {
+        reads: [{ key: held, end: NO_END }],
+        writes: [{ key, end: NO_END }],
+      },
+      // Says the same twice, to the same holder.
+      repeat: 'idempotent',
+      signal,
+      timeoutMs,
+    })
+    asked = succeeded
+    return succeeded
+  } finally {
+    // With nothing on it, or nobody to answer for it, the lease need not last.
+    if (!asked) void lease.revoke(id).catch(() => {})
+  }
 }
 
 /** Deletes the key of this holder, and of nobody else. Was he there? One round trip. */

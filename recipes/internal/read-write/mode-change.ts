@@ -1,8 +1,9 @@
-import { createdAtWire } from '../../../src/client/compare.ts'
-import { part } from '../../../src/client/response-part.ts'
+import { modifiedAtWire } from '../../../src/client/compare.ts'
+import { part, revisionOf } from '../../../src/client/response-part.ts'
 import type { CallOptions } from '../../../src/client/submitter.ts'
 import type { SessionContext } from '../../../src/session/session-context.ts'
 import { concat, prefixEnd } from '../../../src/wire/bytes.ts'
+import type { KeyValue } from '../../../src/wire/gen/kv.g.ts'
 import { methods } from '../../../src/wire/methods.ts'
 import type { Claim } from '../line/claim.ts'
 import { type Condition, emptyRange } from '../line/rule.ts'
@@ -12,44 +13,78 @@ import { type Mode, modeOf, noReader, valueIn } from './read-write.ts'
 /** `refused`: somebody else reads, and nothing has changed. */
 export type ModeChange = 'changed' | 'refused' | 'lost'
 
+type Answer =
+  | { readonly kind: 'changed'; readonly revision: bigint }
+  | { readonly kind: 'found'; readonly kv: KeyValue | undefined }
+
 /**
- * Writes the mode of a held place into its value: the key, and with it the position, stays. To write, nobody else
- * may read or wait to read at that revision; whether a range is without readers cannot be asked of an empty one,
- * hence the ways. Made twice, it finds what it wanted. One round trip.
+ * The mode of a held place, as its key says it. Changes are made one at a time.
+ *
+ * A change is bound to the revision the key was written at last. Bound to its creation alone, a change that got no
+ * answer could be applied after its repeat, and after the next change: who writes would be made a reader.
  */
-export async function changeMode(
-  session: SessionContext,
-  { stands, createRevision }: Claim,
-  mode: Mode,
-  { signal, timeoutMs }: CallOptions,
-): Promise<ModeChange> {
-  const { prefix, own } = stands[0]!
-  const { key } = own
-  const value = valueIn(mode, session.placeValue())
-  const mine = createdAtWire(key, createRevision)
-  const ways: readonly Condition[] =
-    mode === 'read' ? [[mine]] : waysToBeAlone(prefix, key).map(way => [mine, ...way])
-  const span = { key: prefix, end: prefixEnd(prefix) }
-  const response = await session.engine.submitter.submit({
-    method: methods.txn,
-    request: anyOf(
-      ways,
-      [{ request: { kind: 'put', value: { key, value, lease: session.leaseId } } }],
-      [{ request: { kind: 'range', value: { key } } }],
-    ),
-    footprint: { reads: [span], writes: [{ key, end: new Uint8Array(0) }] },
-    // Only we write this key, so what an unanswered attempt has done is seen by the next.
-    repeat: 'idempotent',
-    signal,
-    timeoutMs,
-  })
-  const { succeeded, responses } = wayTaken(response, ways.length)
-  if (succeeded) return 'changed'
-  const kv = part(responses[0], 'range').kvs[0]
-  if (kv?.createRevision !== createRevision) return 'lost'
-  return modeOf(kv.value) === mode ? 'changed' : 'refused'
+export class ModeOfPlace {
+  readonly #session: SessionContext
+  readonly #claim: Claim
+  /** As far as is known: a change without an answer may have written it since. */
+  #modRevision: bigint
+
+  constructor(session: SessionContext, claim: Claim) {
+    this.#session = session
+    this.#claim = claim
+    this.#modRevision = claim.createRevision
+  }
+
+  /**
+   * Writes the mode into the value of the key: that, and with it the position, stays. To write, nobody else may read
+   * or wait to read at that revision. One round trip, one more after a change that got no answer.
+   */
+  async change(mode: Mode, options: CallOptions): Promise<ModeChange> {
+    for (;;) {
+      const known = this.#modRevision
+      const answer = await this.#ask(mode, known, options)
+      if (answer.kind === 'changed') {
+        this.#modRevision = answer.revision
+        return 'changed'
+      }
+      const { kv } = answer
+      if (kv?.createRevision !== this.#claim.createRevision || kv.lease !== this.#session.leaseId)
+        return 'lost'
+      this.#modRevision = kv.modRevision
+      // An attempt without an answer, of this change or of an earlier one, may have made it so.
+      if (modeOf(kv.value) === mode) return 'changed'
+      if (kv.modRevision === known) return 'refused'
+    }
+  }
+
+  async #ask(mode: Mode, known: bigint, { signal, timeoutMs }: CallOptions): Promise<Answer> {
+    const { prefix, own } = this.#claim.stands[0]!
+    const { key } = own
+    const value = valueIn(mode, this.#session.placeValue())
+    const unchanged = modifiedAtWire(key, known)
+    const ways: readonly Condition[] =
+      mode === 'read' ? [[unchanged]] : waysToBeAlone(prefix, key).map(way => [unchanged, ...way])
+    const span = { key: prefix, end: prefixEnd(prefix) }
+    const response = await this.#session.engine.submitter.submit({
+      method: methods.txn,
+      request: anyOf(
+        ways,
+        [{ request: { kind: 'put', value: { key, value, lease: this.#session.leaseId } } }],
+        [{ request: { kind: 'range', value: { key } } }],
+      ),
+      footprint: { reads: [span], writes: [{ key, end: new Uint8Array(0) }] },
+      // Only we write this key, so what an unanswered attempt has done is seen by the next.
+      repeat: 'idempotent',
+      signal,
+      timeoutMs,
+    })
+    const { succeeded, responses } = wayTaken(response, ways.length)
+    if (succeeded) return { kind: 'changed', revision: revisionOf(response.header) }
+    return { kind: 'found', kv: part(responses[0], 'range').kvs[0] }
+  }
 }
 
+/** Whether a range is without readers cannot be asked of an empty one, hence several. */
 function waysToBeAlone(prefix: Uint8Array, key: Uint8Array): readonly Condition[] {
   const behind = concat(key, Uint8Array.of(0))
   const sides = [

@@ -1,12 +1,10 @@
-import { createdAtWire } from '../../../src/client/compare.ts'
+import { createdAtWire, modifiedAtWire } from '../../../src/client/compare.ts'
 import type { Engine } from '../../../src/client/engine.ts'
 import { part } from '../../../src/client/response-part.ts'
 import type { CallOptions } from '../../../src/client/submitter.ts'
 import { printable, text, toBytes } from '../../../src/wire/bytes.ts'
-import type { Init } from '../../../src/wire/codec.ts'
 import { EtcdError } from '../../../src/wire/errors.ts'
 import type { KeyValue } from '../../../src/wire/gen/kv.g.ts'
-import { CompareResult, CompareTarget, type Compare as WireCompare } from '../../../src/wire/gen/rpc.g.ts'
 import { methods } from '../../../src/wire/methods.ts'
 import { PERMITS_LIMIT, type SlotKeys } from './slot-keys.ts'
 
@@ -94,10 +92,17 @@ export class SemaphoreLimit {
 
   /** Changes it for everybody. Two round trips, more while others change it, too. */
   async resize(permits: number, options: CallOptions): Promise<void> {
-    this.#wanted = permits
-    for (;;) {
-      const kv = await readLimit(this.#engine, this.#keys, options)
-      if (await writeLimit(this.#engine, this.#keys, permits, kv, options)) break
+    const before = this.#wanted
+    try {
+      for (;;) {
+        const kv = await readLimit(this.#engine, this.#keys, options)
+        // Who acquires meanwhile may find it written already.
+        this.#wanted = permits
+        if (await writeLimit(this.#engine, this.#keys, permits, kv, options)) break
+      }
+    } catch (error) {
+      if (EtcdError.is(error) && error.outcome !== 'unknown') this.#wanted = before
+      throw error
     }
     this.#believed = limitOf(permits)
     this.#agreed = true
@@ -146,7 +151,7 @@ async function writeLimit(
   const { succeeded, responses } = await engine.submitter.submit({
     method: methods.txn,
     request: {
-      compare: [seen === undefined ? createdAtWire(limit, 0n) : modifiedAt(limit, seen.modRevision)],
+      compare: [seen === undefined ? createdAtWire(limit, 0n) : modifiedAtWire(limit, seen.modRevision)],
       success: [{ request: { kind: 'put', value: { key: limit, value: raw } } }],
       failure: [{ request: { kind: 'range', value: { key: limit } } }],
     },
@@ -157,15 +162,6 @@ async function writeLimit(
     timeoutMs,
   })
   return succeeded || text(part(responses[0], 'range').kvs[0]?.value ?? NO_END) === text(raw)
-}
-
-function modifiedAt(key: Uint8Array, revision: bigint): Init<WireCompare> {
-  return {
-    key,
-    target: CompareTarget.modRevision,
-    result: CompareResult.equal,
-    operand: { kind: 'modRevision', value: revision },
-  }
 }
 
 function limitOf(permits: number): Limit {

@@ -2,7 +2,7 @@ import { removeKeys } from '../../../src/session/own-key.ts'
 import type { SessionContext } from '../../../src/session/session-context.ts'
 import { deferred } from '../../../src/support/deferred.ts'
 import { LazyAbort } from '../../../src/support/lazy-abort.ts'
-import { mapKey } from '../../../src/wire/bytes.ts'
+import { equalBytes, mapKey } from '../../../src/wire/bytes.ts'
 import { methods } from '../../../src/wire/methods.ts'
 import {
   type Attempt,
@@ -18,8 +18,9 @@ import { type Entry, entryOf } from '../line/entry.ts'
 import { OwnPlace, type Standing } from '../line/own-place.ts'
 import { placeTaken } from '../line/place.ts'
 import { empty, type Rule } from '../line/rule.ts'
+import { takeLeft } from './left-slots.ts'
 import { newWish, type SlotClaim, type SlotPool, slotClaim } from './slot-claim.ts'
-import { GhostsOfSlots, slotsWith } from './slot-ghosts.ts'
+import { GhostsOfSlots, slotsWith, type Taken } from './slot-ghosts.ts'
 import { HeadOfLine, type TakenSlots } from './slot-head.ts'
 import {
   type ClaimAnswer,
@@ -122,6 +123,8 @@ class SlotAcquisition implements Attempt<SlotClaim>, Standing {
   }
 
   async #take(): Promise<TakenSlots> {
+    const left = await takeLeft(this.session, this.#wish, this.abandoned)
+    if (left !== undefined) return this.#adopted(left)
     const place = new OwnPlace(this.#stand, this)
     let held: readonly number[] | undefined
     try {
@@ -189,8 +192,8 @@ class SlotAcquisition implements Attempt<SlotClaim>, Standing {
       }
       await limit.found(answer.limit)
       memory.seen(answer.held)
+      await this.session.reliable()
       this.abandoned.throwIfAborted()
-      this.session.assertAlive()
     }
   }
 
@@ -215,8 +218,11 @@ class SlotAcquisition implements Attempt<SlotClaim>, Standing {
     const { leaseId: lease } = this.session
     if (found === undefined)
       return { name: mapKey(own.key), key: own.key, createRevision: revision, lease, value }
-    own.adopted()
-    this.#ghosts.find(this.session, this.#wish.keys)?.accounted(this.#wish.value)
+    // Else it was left on a lease that was resumed, and what became of our attempt is still open.
+    if (equalBytes(found.value, value)) {
+      own.adopted()
+      this.#ghosts.find(this.session, this.#wish.keys)?.accounted(value)
+    }
     const mine = entryOf(found)
     if (mine.lease === lease) return mine
     this.#mine = mine
@@ -230,8 +236,12 @@ class SlotAcquisition implements Attempt<SlotClaim>, Standing {
     const [taken] = (await slotsWith(this.session, keys, value)) ?? []
     if (taken === undefined) return undefined
     this.#ghosts.find(this.session, this.#wish.keys)?.accounted(value)
-    const slots = keys.numbersOf(taken.keys.map(key => ({ key })))
-    return { slots, createRevision: taken.createRevision, adopted: true }
+    return this.#adopted(taken)
+  }
+
+  #adopted({ keys, createRevision }: Taken): TakenSlots {
+    const slots = this.#wish.keys.numbersOf(keys.map(key => ({ key })))
+    return { slots, createRevision, adopted: true }
   }
 
   /** Of a place that is left over. Then the key of it may be used by others. */

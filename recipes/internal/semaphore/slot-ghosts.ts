@@ -15,6 +15,8 @@ const PERSIST = { initialMs: 50, maxMs: 2000 }
 /** Slots taken in one transaction. */
 export interface Taken {
   readonly createRevision: bigint
+  /** That of the claim. */
+  readonly value: Uint8Array
   readonly keys: readonly Uint8Array[]
 }
 
@@ -165,14 +167,14 @@ export class GhostsOfSlots {
   }
 }
 
-/** What this session holds with this value, the oldest first; undefined when the session ended or nobody will tell. */
+/** What this session holds, with this value if one is given, the oldest first; undefined when the session ended or nobody will tell. */
 export async function slotsWith(
   session: SessionContext,
   keys: SlotKeys,
-  value: Uint8Array,
+  value?: Uint8Array,
 ): Promise<readonly Taken[] | undefined> {
   const kvs = await readSlots(session, keys)
-  return kvs && takenAt(kvs.filter(kv => equalBytes(kv.value, value)))
+  return kvs && takenAt(kvs.filter(kv => value === undefined || equalBytes(kv.value, value)))
 }
 
 async function readSlots(
@@ -199,13 +201,11 @@ async function readSlots(
 }
 
 function takenAt(kvs: readonly KeyValue[]): readonly Taken[] {
-  const taken = new Map<bigint, Uint8Array[]>()
-  for (const { key, createRevision } of kvs) {
-    const keys = taken.get(createRevision)
-    if (keys === undefined) taken.set(createRevision, [key])
-    else keys.push(key)
+  const taken = new Map<bigint, Taken & { readonly keys: Uint8Array[] }>()
+  for (const { key, createRevision, value } of kvs) {
+    const known = taken.get(createRevision)
+    if (known === undefined) taken.set(createRevision, { createRevision, value, keys: [key] })
+    else known.keys.push(key)
   }
-  return [...taken]
-    .map(([createRevision, keys]) => ({ createRevision, keys }))
-    .sort((one, other) => (one.createRevision < other.createRevision ? -1 : 1))
+  return [...taken.values()].sort((one, other) => (one.createRevision < other.createRevision ? -1 : 1))
 }

@@ -8,7 +8,7 @@ import { EtcdError } from '../../../src/wire/errors.ts'
 import type { KeyValue } from '../../../src/wire/gen/kv.g.ts'
 import { methods } from '../../../src/wire/methods.ts'
 import type { Entry } from '../line/entry.ts'
-import { watchOwnKey } from '../line/own-key-watch.ts'
+import { watchOwnKeys } from '../line/own-key-watch.ts'
 import { placeGone, placeTaken } from '../line/place.ts'
 import { isFinal } from '../trouble.ts'
 import { watchKeys } from '../watched-keys.ts'
@@ -201,7 +201,7 @@ export class HeadOfLine {
   #watchOwn(): void {
     this.#stopOwn()
     const { key, createRevision } = this.#mine
-    this.#ownWatch = watchOwnKey(this.#session, key, createRevision, error => {
+    this.#ownWatch = watchOwnKeys(this.#session, [key], createRevision, error => {
       this.#session.doubt()
       this.#end(error)
     })

@@ -2,8 +2,9 @@ import type { SessionContext } from '../../../src/session/session-context.ts'
 import { LazyAbort } from '../../../src/support/lazy-abort.ts'
 import { methods } from '../../../src/wire/methods.ts'
 import { type Attempt, claimFailed, giveUp, untilGivenUp } from '../line/claim.ts'
+import { takeLeft } from './left-slots.ts'
 import { newWish, type SlotClaim, type SlotPool, slotClaim } from './slot-claim.ts'
-import { GhostsOfSlots, slotsWith } from './slot-ghosts.ts'
+import { GhostsOfSlots, slotsWith, type Taken } from './slot-ghosts.ts'
 import { freeSlots } from './slot-memory.ts'
 import {
   type ClaimAnswer,
@@ -67,6 +68,8 @@ class ImmediateSlots implements Attempt<SlotClaim | undefined> {
   }
 
   async #take(): Promise<SlotClaim | undefined> {
+    const left = await takeLeft(this.#session, this.#wish, this.#abandoned)
+    if (left !== undefined) return this.#adopted(left)
     const { limit, memory } = this.#pool
     const { count } = this.#wish
     let seen: Missed | undefined
@@ -89,8 +92,8 @@ class ImmediateSlots implements Attempt<SlotClaim | undefined> {
         if (freeSlots(answer.held, limit.permits, count) === undefined) return undefined
         seen = answer
       }
+      await this.#session.reliable()
       this.#abandoned.throwIfAborted()
-      this.#session.assertAlive()
     }
   }
 
@@ -127,8 +130,12 @@ class ImmediateSlots implements Attempt<SlotClaim | undefined> {
     const [taken] = (await slotsWith(this.#session, keys, value)) ?? []
     if (taken === undefined) return undefined
     this.#ghosts.find(this.#session, this.#wish.keys)?.accounted(value)
-    const slots = keys.numbersOf(taken.keys.map(key => ({ key })))
-    return slotClaim(this.#session, this.#wish, slots, taken.createRevision, true)
+    return this.#adopted(taken)
+  }
+
+  #adopted({ keys, createRevision }: Taken): SlotClaim {
+    const slots = this.#wish.keys.numbersOf(keys.map(key => ({ key })))
+    return slotClaim(this.#session, this.#wish, slots, createRevision, true)
   }
 
   async #undo(): Promise<void> {

@@ -10,6 +10,7 @@ import {
   keysOf,
   line,
   player,
+  quiet,
   sessionPlayer,
   stateOf,
   turns,
@@ -151,6 +152,27 @@ test('a ghost waits for the lock held in its name and goes after it', async t =>
   t.true(hold.held)
   t.deepEqual(await keysOf(etcd, name), [key])
   await hold.unlock()
+  await line(etcd, name, 0)
+})
+
+test('an attempt applied after a lock that was left with the lease was taken up and released leaves no key behind', async t => {
+  t.timeout(30_000)
+  const left = await sessionPlayer(t, server())
+  const { etcd, net } = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const hold = await left.session.mutex(name).lock()
+  const session = await etcd.session({ resume: await left.session.orphan() })
+  const stopped = net.stopRequests(methods.txn, creates(keyIn(session, name)))
+  const locking = session.mutex(name).lock()
+  const ghost = await stopped.caught()
+  stopped.off()
+  ghost.lose()
+  const again = await locking
+  t.is(again.fencingToken, hold.fencingToken)
+  await again.unlock()
+  await net.watching(watchOfKey(keyIn(session, name)))
+  await quiet(net)
+  await appeared(ghost)
   await line(etcd, name, 0)
 })
 

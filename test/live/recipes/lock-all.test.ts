@@ -222,3 +222,78 @@ function namesOf(t: ExecutionContext<unknown>): [string, string, string, string]
   const root = uniquePrefix(t)
   return [`${root}a`, `${root}b`, `${root}c`, `${root}d`]
 }
+
+test('as many as can be locked can be tried, read or written, beside whoever reads', async t => {
+  const { session } = await sessionPlayer(t, server())
+  const other = await sessionPlayer(t, server())
+  const [first] = namesOf(t)
+  const all = Array.from({ length: 64 }, (_, index) => `${first}-${index}`)
+  for (const reads of [0, 1, 2, 3, 33, 64]) {
+    const wanted = all.map((name, index) => (index < reads ? ({ name, mode: 'read' } as const) : name))
+    const alone = await session.tryLockAll(wanted)
+    t.true(alone!.held, `${reads} to read, in empty lines`)
+    const beside = await other.session.tryLockAll(wanted)
+    t.is(beside === undefined, reads < 64, `${reads} to read, beside another`)
+    await alone!.unlock()
+    await beside?.unlock()
+  }
+})
+
+test('whoever comes to write while many locks are tried is not passed', async t => {
+  const { net, session } = await sessionPlayer(t, server())
+  const other = await sessionPlayer(t, server())
+  const [first] = namesOf(t)
+  const wanted = Array.from({ length: 64 }, (_, index) => ({
+    name: `${first}-${index}`,
+    mode: 'read' as const,
+  }))
+  const reading = await other.session.lockAll(wanted)
+  const stopped = net.stopRequests(methods.txn, ({ compare }) => compare.length > 0)
+  const trying = session.tryLockAll(wanted)
+  const second = await stopped.caught()
+  stopped.off()
+  const writing = other.session.rwMutex(wanted[7]!.name).writeLock()
+  await line(other.etcd, wanted[7]!.name, 2)
+  await second.deliver()
+  t.is(await trying, undefined)
+  await reading.unlock()
+  await (await writing).unlock()
+})
+
+test('the keys of what was tried are in the order of their bytes, and its names as they were asked for', async t => {
+  const { session } = await sessionPlayer(t, server())
+  const [a, b, c] = namesOf(t)
+  const names = [c, a, b]
+  const trying = session.tryLockAll(names)
+  names.splice(0)
+  const hold = await trying
+  t.deepEqual(hold!.names, [c, a, b])
+  t.deepEqual(
+    hold!.keys.map(key => Buffer.from(key).toString()),
+    [a, b, c].map(name => keyIn(session, name)),
+  )
+})
+
+test('what is no list of names is refused in the words of the call', async t => {
+  const { session } = await sessionPlayer(t, server())
+  const bad = (names: unknown) => t.throwsAsync(session.tryLockAll(names as never))
+  t.regex((await bad('ab'))!.message, /^tryLockAll takes a list/)
+  t.regex((await bad(['a', 'a']))!.message, /^tryLockAll was given a name twice/)
+  for (const names of [[5], [null], [undefined], [{ name: 'a' }]])
+    t.regex((await bad(names))!.message, /^tryLockAll takes names, or/)
+  t.regex((await bad([{ name: 'a', mode: 'read', modes: 1 }]))!.message, /unknown option 'modes'/)
+  t.regex((await t.throwsAsync(session.lockAll(['a'], null as never)))!.message, /options are an object/)
+})
+
+test('a machine that sleeps while it looks whether locks are free goes on when it is awake', async t => {
+  const runtime = testRuntime()
+  const { net, session } = await sessionPlayer(t, server(), { ttl: 60 }, { runtime })
+  const names = namesOf(t).map(name => ({ name, mode: 'read' as const }))
+  const stopped = net.stopRequests(methods.txn)
+  const trying = session.tryLockAll(names)
+  const look = await stopped.caught()
+  stopped.off()
+  runtime.sleep(120_000)
+  await look.deliver()
+  t.true((await trying)!.held)
+})

@@ -28,6 +28,32 @@ test('options nobody uses cost nothing', async t => {
   t.throws(() => session.mutex('a', { lockDelay: 5 } as never), { instanceOf: TypeError })
 })
 
+test('bytes given as a name may be used for something else afterwards', async t => {
+  const { etcd, session } = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const bytes = Buffer.from(name)
+  const told: RevocationRequest[] = []
+  const mutex = session.mutex(bytes, { onRevocation: request => told.push(request) })
+  const view = etcd.mutex(bytes)
+  bytes.fill(0)
+  const hold = await mutex.lock()
+  t.is(hold.name, name)
+  await view.requestRevocation({ reason: 'please' })
+  await hold.txn({ then: [] })
+  while (told.length === 0) await turns()
+  t.is(told[0]!.reason, 'please')
+})
+
+test('what a mutex is asked wrongly is refused in clear words', async t => {
+  const { etcd, session } = await sessionPlayer(t, server())
+  const mutex = session.mutex(nameOf(t))
+  const said = async (call: Promise<unknown>) =>
+    (await t.throwsAsync(call, { instanceOf: TypeError }))!.message
+  t.regex(await said(mutex.lock(null as never)), /lock: options are an object/)
+  t.regex(await said(mutex.tryLock(null as never)), /tryLock: options are an object/)
+  t.regex(await said(etcd.mutex('a').breakLock(undefined as never)), /breakLock: token is a bigint/)
+})
+
 test('after an unlock there is no delay, and nothing is left', async t => {
   const { etcd, net, session } = await sessionPlayer(t, server())
   const other = await sessionPlayer(t, server())
@@ -196,6 +222,23 @@ test('a holder that wants to know is asked to unlock, with the reason, and only 
   })
   await etcd.mutex(name).requestRevocation()
   t.is(await again, second)
+})
+
+test('a request that came too late leaves no lease behind', async t => {
+  const { etcd, net, session } = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const hold = await session.mutex(name).lock()
+  const stopped = net.stopRequests(methods.txn, writes(`${name}.revoke/${hold.fencingToken.toString(16)}`))
+  const asking = etcd.mutex(name).requestRevocation({ ttl: 600 })
+  const call = await stopped.caught()
+  stopped.off()
+  await hold.unlock()
+  await call.deliver()
+  t.is(await asking, undefined)
+  await quiet(net)
+  const put = (call.request as TxnRequest).success[0]?.request
+  const lease = put?.kind === 'put' ? put.value.lease : 0n
+  t.true(EtcdError.is(await t.throwsAsync(etcd.lease.revoke(lease)), 'LEASE_NOT_FOUND'))
 })
 
 test('a request made before the holder listens is heard', async t => {

@@ -222,6 +222,99 @@ test('an upgrade whose answer was lost is found by its repeat', async t => {
   await (await reading).unlock()
 })
 
+test('a downgrade asked for while an upgrade is under way comes after it, and ends in reading', async t => {
+  const { net, session } = await sessionPlayer(t, server())
+  const other = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const hold = await session.rwMutex(name).readLock()
+  const stopped = net.stopRequests(methods.txn, creates(Buffer.from(hold.key).toString()))
+  const upgrading = hold.tryUpgrade()
+  const call = await stopped.caught()
+  stopped.off()
+  const downgrading = hold.downgrade()
+  await call.deliver()
+  t.true(await upgrading)
+  await downgrading
+  t.is(hold.mode, 'read')
+  const reader = await other.session.rwMutex(name).readLock()
+  t.is(
+    (await hold.txn({ then: [op.put(`${name}-data`, '1')] })).succeeded,
+    true,
+    'its guard is that of a reader',
+  )
+  await reader.unlock()
+})
+
+test('a downgrade that is applied after its repeat does not undo the upgrade after it', async t => {
+  t.timeout(30_000)
+  const { net, session } = await sessionPlayer(t, server())
+  const other = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const hold = await session.rwMutex(name).writeLock()
+  const stopped = net.stopRequests(methods.txn, creates(Buffer.from(hold.key).toString()))
+  const downgrading = hold.downgrade()
+  const late = await stopped.caught()
+  stopped.off()
+  late.lose()
+  await downgrading
+  t.true(await hold.tryUpgrade())
+  await late.apply()
+  t.true(hold.held)
+  t.is(await other.session.rwMutex(name).tryReadLock(), undefined, 'we write')
+  await hold.txn({ then: [op.put(`${name}-data`, '1')] })
+})
+
+test('an upgrade that is applied after it was given up does not undo the downgrade after it', async t => {
+  const { net, session } = await sessionPlayer(t, server())
+  const other = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const hold = await session.rwMutex(name).readLock()
+  const leaving = new AbortController()
+  const stopped = net.stopRequests(methods.txn, creates(Buffer.from(hold.key).toString()))
+  const upgrading = t.throwsAsync(hold.tryUpgrade({ signal: leaving.signal }), { message: 'leaves' })
+  const late = await stopped.caught()
+  stopped.off()
+  leaving.abort(new Error('leaves'))
+  await upgrading
+  await hold.downgrade()
+  await late.apply()
+  await (await other.session.rwMutex(name).tryReadLock())!.unlock()
+})
+
+test('a change of mode that was given up half-way is found by the next, whatever became of it', async t => {
+  const { net, session } = await sessionPlayer(t, server())
+  const other = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const hold = await session.rwMutex(name).readLock()
+  const leaving = new AbortController()
+  const stopped = net.stopAnswers(methods.txn, creates(Buffer.from(hold.key).toString()))
+  const upgrading = t.throwsAsync(hold.tryUpgrade({ signal: leaving.signal }), { message: 'leaves' })
+  await stopped.caught()
+  stopped.off()
+  leaving.abort(new Error('leaves'))
+  await upgrading
+  t.is(hold.mode, 'read')
+  t.true(await hold.tryUpgrade(), 'it writes since then')
+  t.is(hold.mode, 'write')
+  await hold.downgrade()
+  const reader = await other.session.rwMutex(name).readLock()
+  t.false(await hold.tryUpgrade())
+  await reader.unlock()
+  t.true(await hold.tryUpgrade())
+})
+
+test('a change of mode that meets the unlocking tells that the lock was unlocked', async t => {
+  const { net, session } = await sessionPlayer(t, server())
+  const hold = await session.rwMutex(nameOf(t)).writeLock()
+  const stopped = net.stopRequests(methods.txn, creates(Buffer.from(hold.key).toString()))
+  const downgrading = t.throwsAsync(hold.downgrade())
+  const call = await stopped.caught()
+  stopped.off()
+  await hold.unlock()
+  await call.deliver()
+  t.true(EtcdError.is(await downgrading, 'LOCK_RELEASED'))
+})
+
 test('the round trips: lock, try, change and unlock one each, and the hand-off none', async t => {
   const { net, session } = await sessionPlayer(t, server())
   const other = await sessionPlayer(t, server())
@@ -364,3 +457,79 @@ async function namesOf(holders: ReturnType<ReturnType<SessionPlayer['etcd']['rwM
 function nameOf(t: ExecutionContext<unknown>): string {
   return `${uniquePrefix(t)}rw`
 }
+
+test('locks left with a lease are taken up by whoever resumes it, each by who wants it that way', async t => {
+  const { etcd, session } = await sessionPlayer(t, server())
+  const elsewhere = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const first = await session.rwMutex(name).readLock()
+  const second = await session.rwMutex(name).readLock()
+  const third = await session.rwMutex(name).readLock()
+  await second.unlock()
+  const resumed = await elsewhere.etcd.session({ resume: await session.orphan() })
+  t.false(first.held)
+  const mutex = resumed.rwMutex(name)
+  const leaving = new AbortController()
+  const writing = t.throwsAsync(mutex.writeLock({ signal: leaving.signal }), { message: 'leaves' })
+  await line(etcd, name, 3)
+  const again = [await mutex.readLock(), await mutex.tryReadLock()]
+  t.deepEqual(
+    again.map(hold => hold?.fencingToken),
+    [first.fencingToken, third.fencingToken],
+    'the oldest first, although another task came to write before',
+  )
+  leaving.abort(new Error('leaves'))
+  await writing
+  await line(etcd, name, 2)
+  await again[1]!.unlock()
+  t.true(await again[0]!.tryUpgrade())
+  t.is(await elsewhere.session.rwMutex(name).tryReadLock(), undefined)
+  await again[0]!.unlock()
+  const later = await mutex.readLock()
+  t.true(later.fencingToken > third.fencingToken, 'no token is given twice')
+  await later.unlock()
+  t.deepEqual(await keysOf(etcd, name), [])
+})
+
+test('a place in the line that a crash left is taken up by whoever resumes the lease', async t => {
+  const { etcd, session } = await sessionPlayer(t, server())
+  const { net, session: crashing } = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const gate = await session.rwMutex(name).writeLock()
+  for (const count of [2, 3]) {
+    void crashing
+      .rwMutex(name)
+      .writeLock()
+      .catch(() => {})
+    await line(etcd, name, count)
+  }
+  const [, first, second] = await keysOf(etcd, name)
+  net.vanish()
+  const { etcd: other } = await sessionPlayer(t, server())
+  const resumed = await other.session({ resume: crashing.leaseId })
+  const waiting = [resumed.rwMutex(name).writeLock(), resumed.rwMutex(name).writeLock()]
+  await gate.unlock()
+  const hold = await waiting[0]!
+  t.is(Buffer.from(hold.key).toString(), first!)
+  await hold.unlock()
+  t.is(Buffer.from((await waiting[1]!).key).toString(), second!)
+})
+
+test('who waits to see what was left hears at once that it need not wait any longer', async t => {
+  const { net, etcd, session } = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const resumed = await etcd.session({ resume: await session.orphan() })
+  const stopped = net.stopRequests(methods.range)
+  const leaving = new AbortController()
+  const one = t.throwsAsync(resumed.rwMutex(name).readLock({ signal: leaving.signal }), { message: 'leaves' })
+  const two = t.throwsAsync(resumed.rwMutex(name).tryReadLock())
+  const look = await stopped.caught()
+  stopped.off()
+  t.is(stopped.count, 1, 'they look once')
+  leaving.abort(new Error('leaves'))
+  await one
+  const closing = resumed.close()
+  t.true(EtcdError.is(await two, 'SESSION_CLOSED'))
+  await closing
+  look.lose()
+})

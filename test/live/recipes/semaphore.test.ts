@@ -6,7 +6,9 @@ import { methods } from '../../../src/wire/methods.ts'
 import { uniquePrefix, useEtcd } from '../../support/live.ts'
 import type { MeddlingTransport, SentCall } from '../../support/meddling-transport.ts'
 import {
+  aborted,
   keysOf,
+  line,
   type player,
   quiet,
   type SessionPlayer,
@@ -237,6 +239,37 @@ test('a permit whose slot is deleted is lost, and its release frees nobody else'
   t.true(guarded.succeeded)
 })
 
+test('many permits at once are one watch when they are held for long, and the loss of one is that of all', async t => {
+  const runtime = testRuntime()
+  const { etcd, net, session } = await sessionPlayer(t, server(), {}, { runtime })
+  const other = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const between = await other.session.semaphore(name, { permits: 100 }).acquire({ count: 3 })
+  const first = await session.semaphore(name, { permits: 100 }).acquire({ count: 2 })
+  await between.release()
+  const permit = await session.semaphore(name, { permits: 100 }).acquire({ count: 64 })
+  t.deepEqual(
+    permit.slots.filter(slot => slot < 6),
+    [0, 1, 2, 5],
+  )
+  runtime.fire(1000)
+  for (const { key } of [first, permit]) await net.watching(watch => mapKey(watch.key) === mapKey(key))
+  await quiet(net)
+  t.is(net.watches.length, 2, 'one for each permit')
+  t.true(permit.held)
+  await first.release()
+  const theirs = await other.session.semaphore(name, { permits: 100 }).acquire()
+  t.is(theirs.slot, 3, 'a slot between ours')
+  await theirs.release()
+  await quiet(net)
+  t.true(permit.held)
+  await etcd.delete(permit.keys.at(-1)!)
+  t.true(EtcdError.is(await aborted(permit.signal), 'LOCK_LOST'))
+  await quiet(net)
+  t.is((await etcd.semaphore(name).holders()).length, 0)
+  t.deepEqual(net.watches, [])
+})
+
 test('release is idempotent, at once and after the session has closed', async t => {
   const { net, session } = await sessionPlayer(t, server())
   const semaphore = session.semaphore(nameOf(t), { permits: 2 })
@@ -417,6 +450,20 @@ test('more permits wake who waits; fewer take none away and give none until enou
   t.is(await semaphore.tryAcquire(), undefined)
   await (await last).release()
   t.is((await semaphore.tryAcquire())?.slot, 0)
+})
+
+test('a change of their number that was not made is not asked for by later acquisitions', async t => {
+  const { etcd, session } = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const strict = session.semaphore(name, { permits: 2, mismatch: 'fail' })
+  await (await strict.acquire()).release()
+  const gone = AbortSignal.abort(new Error('gone'))
+  await t.throwsAsync(strict.resize(4, { signal: gone }), { message: 'gone' })
+  await (await strict.acquire()).release()
+  const setting = session.semaphore(name, { permits: 3, mismatch: 'set' })
+  await t.throwsAsync(setting.resize(4, { signal: gone }), { message: 'gone' })
+  await (await setting.acquire()).release()
+  t.is(await etcd.semaphore(name).permits(), 3)
 })
 
 test('a claim that is applied after its repeat was granted and released is given back', async t => {
@@ -602,6 +649,24 @@ test('run releases whatever comes of its body, and tells of a loss', async t => 
   t.is(await etcd.semaphore(name).available(), 2)
 })
 
+test('permits that were run with or disposed of are known to be free again', async t => {
+  const { net, session } = await sessionPlayer(t, server())
+  const other = await sessionPlayer(t, server())
+  const semaphore = session.semaphore(nameOf(t), { permits: 4 })
+  const slots = await semaphore.run(permit => permit.slots, { count: 2 })
+  t.deepEqual(slots, [0, 1])
+  const permit = await semaphore.acquire({ count: 2 })
+  t.deepEqual(permit.slots, [0, 1])
+  await permit[Symbol.asyncDispose]()
+  await other.session.semaphore(permit.name, { permits: 4 }).acquire()
+  const last = await other.session.semaphore(permit.name, { permits: 4 }).acquire()
+  await other.session.semaphore(permit.name, { permits: 4 }).acquire()
+  await last.release()
+  const before = net.count(methods.txn)
+  t.is((await semaphore.acquire()).slot, 1)
+  t.is(net.count(methods.txn), before + 1)
+})
+
 test('where there are more permits than are tried at once, all of them can be had', async t => {
   const { session } = await sessionPlayer(t, server())
   const other = await sessionPlayer(t, server())
@@ -691,3 +756,58 @@ function nameOf(t: ExecutionContext<unknown>): string {
   context.name ??= `${uniquePrefix(t)}permits`
   return context.name
 }
+
+test('permits left with a lease are given to whoever resumes it and asks for as many', async t => {
+  const { etcd, session } = await sessionPlayer(t, server())
+  const elsewhere = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const semaphore = session.semaphore(name, { permits: 6 })
+  const one = await semaphore.acquire()
+  const two = await semaphore.acquire({ count: 2 })
+  const other = await semaphore.acquire()
+  const resumed = await elsewhere.etcd.session({ resume: await session.orphan() })
+  t.deepEqual([one.held, two.held, other.held], [false, false, false])
+  const again = resumed.semaphore(name, { permits: 6 })
+  const granted = [
+    await again.acquire(),
+    await again.tryAcquire(),
+    ...(await Promise.all([again.acquire({ count: 2 }), again.acquire({ count: 2 })])),
+  ] as const
+  t.deepEqual(
+    granted.map(permit => [permit?.fencingToken, permit?.slots]).slice(0, 3),
+    [one, other, two].map(({ fencingToken, slots }) => [fencingToken, slots]),
+  )
+  t.true(granted[3].fencingToken > other.fencingToken, 'nothing is given twice')
+  t.is(await again.tryAcquire(), undefined)
+  t.is((await etcd.semaphore(name).holders()).length, 6)
+  t.true((await etcd.txn({ if: [granted[2].guard()], then: [] })).succeeded)
+  for (const permit of granted) await permit!.release()
+  t.is((await etcd.semaphore(name).holders()).length, 0)
+  const later = await again.acquire({ count: 2 })
+  t.true(later.fencingToken > granted[3].fencingToken)
+})
+
+test('permits left with a lease stay taken until somebody asks for them, and what a crash left in the line is used up', async t => {
+  const { etcd, session } = await sessionPlayer(t, server())
+  const { net, session: crashing } = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const held = await session.semaphore(name, { permits: 2 }).acquire()
+  const left = await crashing.semaphore(name, { permits: 2 }).acquire()
+  void crashing
+    .semaphore(name, { permits: 2 })
+    .acquire({ count: 2 })
+    .catch(() => {})
+  await line(etcd, `${name}/w`, 1)
+  net.vanish()
+  const { etcd: other } = await sessionPlayer(t, server())
+  const resumed = await other.session({ resume: crashing.leaseId })
+  const both = resumed.semaphore(name, { permits: 2 }).acquire({ count: 2 })
+  await quiet(net)
+  t.is((await etcd.semaphore(name).waiters()).length, 1, 'the place that was there')
+  await held.release()
+  const again = await resumed.semaphore(name, { permits: 2 }).acquire()
+  t.is(again.fencingToken, left.fencingToken)
+  await again.release()
+  t.deepEqual((await both).slots, [0, 1])
+  t.is((await etcd.semaphore(name).waiters()).length, 0)
+})

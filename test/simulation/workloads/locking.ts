@@ -35,6 +35,7 @@ export interface Locks<Held extends Handle & Unlockable> {
   meanwhile?(scene: {
     readonly process: SimulatedProcess
     readonly stage: Stage
+    readonly session: Session
     readonly random: Random
     readonly hold: Held
   }): Promise<void>
@@ -170,7 +171,7 @@ async function work(
     if (random.chance(0.3))
       await guardedWrite({ process, stage, handle: hold, acquisition: acquisitions[0]! })
     await locks
-      .meanwhile?.({ process, stage, random, hold })
+      .meanwhile?.({ process, stage, session, random, hold })
       .catch(error => expected(stage, error, 'meanwhile'))
   }
   look()

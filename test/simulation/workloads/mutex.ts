@@ -1,6 +1,9 @@
 import type { Hold } from '../../../src/index.ts'
-import type { Workload } from '../stage.ts'
+import type { Plan } from '../plan.ts'
+import type { Random } from '../random.ts'
+import type { Stage, Workload } from '../stage.ts'
 import { type Locks, lockWorkload, type Wanted } from './locking.ts'
+import { Meddlers, mutexTermsOf, REQUEST_TTL, tooSoon } from './mutex-terms.ts'
 
 /** Below it are locks on things that are done once. */
 const JOBS = 'jobs/'
@@ -9,17 +12,54 @@ const mutexes: Locks<Hold> = {
   name: 'mutex',
   prefixes: ({ lines }) => [...Array.from({ length: lines }, (_, index) => `${lineName(index)}/`), JOBS],
   wanted: (random, plan, once) => {
+    const how = (): 'lock' | 'tryLock' => (random.chance(0.15) ? 'tryLock' : 'lock')
     // A name used once: whatever is left there is not found by the next who comes.
-    const name = random.chance(0.15) ? `${JOBS}${once}` : lineName(random.integer(0, plan.lines - 1))
-    return wantedOf(name, random.chance(0.15) ? 'tryLock' : 'lock')
+    return random.chance(0.15)
+      ? onceOf(`${JOBS}${once}`, how())
+      : wantedOf(plan, someLine(random, plan), how())
   },
-  each: ({ lines }) => Array.from({ length: lines }, (_, index) => wantedOf(lineName(index), 'lock')),
+  each: plan => Array.from({ length: plan.lines }, (_, index) => wantedOf(plan, lineName(index), 'lock')),
+  meanwhile: ({ process, stage, session, random }) =>
+    meddlersOf(stage).meddle(process, session, {
+      random,
+      someName: () => someLine(random, stage.plan),
+    }),
 }
 
-export const mutexWorkload: Workload = lockWorkload(mutexes)
+const locking = lockWorkload(mutexes)
 
-function wantedOf(name: string, how: 'lock' | 'tryLock'): Wanted<Hold> {
+export const mutexWorkload: Workload = {
+  ...locking,
+  longestLeaseMs: 2000 * REQUEST_TTL,
+  afterwards: async (process, stage) => {
+    await locking.afterwards(process, stage)
+    const meddlers = meddlersOf(stage)
+    meddlers.tell(stage)
+    for (const words of meddlers.deaf(stage)) stage.unexpected(new Error(words), 'a request to unlock')
+    for (const words of tooSoon(stage, mutexTermsOf(stage.plan)))
+      stage.unexpected(new Error(words), 'the delay after a loss')
+  },
+}
+
+const meddlers = new WeakMap<Stage, Meddlers>()
+
+function meddlersOf(stage: Stage): Meddlers {
+  const known = meddlers.get(stage) ?? new Meddlers(mutexTermsOf(stage.plan))
+  meddlers.set(stage, known)
+  return known
+}
+
+function wantedOf(plan: Plan, name: string, how: 'lock' | 'tryLock'): Wanted<Hold> {
+  const { options } = mutexTermsOf(plan)
+  return { names: [name], take: (session, signal) => session.mutex(name, options)[how]({ signal }) }
+}
+
+function onceOf(name: string, how: 'lock' | 'tryLock'): Wanted<Hold> {
   return { names: [name], take: (session, signal) => session.mutex(name)[how]({ signal }) }
+}
+
+function someLine(random: Random, { lines }: Plan): string {
+  return lineName(random.integer(0, lines - 1))
 }
 
 function lineName(index: number): string {

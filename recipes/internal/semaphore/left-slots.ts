@@ -1,0 +1,40 @@
+import type { SessionContext } from '../../../src/session/session-context.ts'
+import type { LazyAbort } from '../../../src/support/lazy-abort.ts'
+import { mapKey } from '../../../src/wire/bytes.ts'
+import { described } from '../../contender.ts'
+import { slotsWith, type Taken } from './slot-ghosts.ts'
+import type { SlotKeys } from './slot-keys.ts'
+import type { SlotWish } from './slot-wire.ts'
+
+/**
+ * Slots that whoever had the lease of a resumed session before left with it. They are looked for once, before the
+ * resumed session takes any of its own; whoever asks for as many as one claim had is given what that had.
+ */
+export class LeftSlots {
+  readonly #ofSessions = new WeakMap<SessionContext, Map<string, Promise<Taken[]>>>()
+
+  of(session: SessionContext, keys: SlotKeys): Promise<Taken[]> {
+    const ofSession = this.#ofSessions.get(session) ?? new Map<string, Promise<Taken[]>>()
+    this.#ofSessions.set(session, ofSession)
+    const name = mapKey(keys.slots)
+    const left = ofSession.get(name) ?? slotsWith(session, keys).then(taken => [...(taken ?? [])])
+    ofSession.set(name, left)
+    return left
+  }
+}
+
+/** What one claim had, of as many slots as are wanted, the oldest first; nobody else is given it. */
+export async function takeLeft(
+  session: SessionContext,
+  { keys, count }: SlotWish,
+  abandoned: LazyAbort,
+): Promise<Taken | undefined> {
+  if (!session.resumed) return undefined
+  const left = await session.engine.shared(LeftSlots).of(session, keys)
+  abandoned.throwIfAborted()
+  // Of what had more once, the rest was lost, and so was all of it.
+  const index = left.findIndex(
+    taken => taken.keys.length === count && described(taken.value, 0).count === count,
+  )
+  return index === -1 ? undefined : left.splice(index, 1)[0]
+}

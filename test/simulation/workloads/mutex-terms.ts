@@ -1,0 +1,163 @@
+import { EtcdError, type Hold, type MutexOptions, type Session } from '../../../src/index.ts'
+import { mapKey } from '../../../src/wire/bytes.ts'
+import { grouped } from '../../checkers/grouped.ts'
+import type { Acquisition, Commit } from '../../checkers/history.ts'
+import { disturbing, type Plan } from '../plan.ts'
+import { Random } from '../random.ts'
+import type { SimulatedProcess } from '../simulated-process.ts'
+import type { Stage } from '../stage.ts'
+
+/** What more is asked of the locks of one play: in some nothing, in others by everybody who uses them. */
+export interface MutexTerms {
+  readonly options: MutexOptions
+  /** Some ask holders to unlock, who do as soon as they hear of it. */
+  readonly asks: boolean
+  /** Some take locks away from their holders. */
+  readonly breaks: boolean
+}
+
+/** A request to a holder, or a lock taken away. */
+interface Deed {
+  readonly key: string
+  readonly token: bigint
+  readonly from: number
+  /** When its answer was there; never, if nobody knows what became of it. */
+  readonly until: number
+}
+
+/** In seconds: requests nobody heard are forgotten after that. */
+export const REQUEST_TTL = 5
+
+/** As the own key is: watched from the first, and told within some round trips. */
+const HEARD_MS = 1000
+
+export function mutexTermsOf({ seed }: Plan): MutexTerms {
+  const random = new Random(seed).fork('terms of mutexes')
+  const asks = random.chance(0.3)
+  return {
+    options: {
+      ...(random.chance(0.3) ? { lockDelayMs: random.integer(200, 1500) } : {}),
+      ...(random.chance(0.15) ? { maxHoldMs: random.integer(50, 1500) } : {}),
+      ...(asks ? { onRevocation: unlock } : {}),
+    },
+    asks,
+    breaks: random.chance(0.2),
+  }
+}
+
+/** What those do who want a lock that somebody has. */
+export class Meddlers {
+  readonly #terms: MutexTerms
+  readonly #asked: Deed[] = []
+  readonly #broken = new Set<Deed>()
+
+  constructor(terms: MutexTerms) {
+    this.#terms = terms
+  }
+
+  /** Asks the holder of some name, or takes the lock away from it, or leaves it alone. */
+  async meddle(
+    { world }: SimulatedProcess,
+    session: Session,
+    { random, someName }: { readonly random: Random; someName(): string },
+  ): Promise<void> {
+    const { asks, breaks } = this.#terms
+    const from = world.nowMs
+    if (asks && random.chance(0.2)) {
+      const holder = await session
+        .mutex(someName())
+        .requestRevocation({ reason: 'simulated', ttl: REQUEST_TTL })
+      if (holder !== undefined) this.#asked.push(deed(holder, from, world.nowMs))
+    } else if (breaks && random.chance(0.2)) {
+      const mutex = session.mutex(someName())
+      const holder = await mutex.holder()
+      if (holder === undefined) return
+      // Whoever crashes before the answer may have taken it all the same.
+      const broken = deed(holder, from, Infinity)
+      this.#broken.add(broken)
+      const wasThere = await mutex.breakLock({ token: holder.createRevision })
+      this.#broken.delete(broken)
+      if (wasThere) this.#broken.add(deed(holder, from, world.nowMs))
+    }
+  }
+
+  /** Locks that were taken away are the work of an operator, and nothing their holders did. */
+  tell({ recorder, cluster }: Stage): void {
+    for (const { key, token, from, until } of this.#broken) {
+      const gone = deletionOf(cluster.log, key, token)
+      if (gone === undefined || gone.at < from || gone.at > until) continue
+      recorder.intervention({ at: gone.at, revision: gone.revision, kind: 'key-deleted', keys: [key] })
+    }
+  }
+
+  /** Holders that were asked let go, where nothing keeps the news from them. */
+  deaf({ plan, cluster, recorder }: Stage): readonly string[] {
+    const { faults, hostile, latencyMs, spikeChance, spikeMs, ttl } = plan
+    if (hostile || faults.some(kind => disturbing.has(kind))) return []
+    const { stalls } = recorder.history(cluster.log)
+    const soonMs = HEARD_MS + 20 * latencyMs + (spikeChance > 0 ? 4 * spikeMs : 0)
+    return this.#asked.flatMap(({ key, token, until }) => {
+      const goneAt = deletionOf(cluster.log, key, token)?.at ?? Infinity
+      const isHeldUp =
+        stalls.some(stall => stall.from < until + soonMs && stall.until > until) ||
+        faults.some(kind => kind.startsWith('process-'))
+      const atLatest = until + soonMs + (isHeldUp ? 2000 * ttl + stallsMs(stalls) : 0)
+      if (goneAt <= atLatest) return []
+      return [`${key} with token ${token} was asked for until ${until} and held until ${goneAt}`]
+    })
+  }
+}
+
+/** Whoever was told of a lock too soon after the one before him had lost it. */
+export function tooSoon({ plan, cluster, recorder }: Stage, { options }: MutexTerms): readonly string[] {
+  const { lockDelayMs } = options
+  if (lockDelayMs === undefined || plan.hostile) return []
+  const { log, acquisitions } = recorder.history(cluster.log)
+  const told = grouped(
+    acquisitions.filter(({ line, outcome }) => outcome === 'ok' && line.startsWith('locks/')),
+    ({ line }) => line,
+  )
+  const shortestMs = lockDelayMs * (1 - 2 * plan.drift)
+  return [...told].flatMap(([line, owners]) => {
+    const mark = `${line.slice(0, -1)}.delay`
+    owners.sort((one, other) => (one.token! < other.token! ? -1 : 1))
+    return owners.slice(1).flatMap((owner, index) => {
+      const lostAt = lossOf(log, owners[index]!, mark)
+      if (lostAt === undefined || owner.settledAt >= lostAt + shortestMs) return []
+      return [
+        `${line} was lost at ${lostAt}, and with token ${owner.token} told to be held at ${owner.settledAt}, less than ${lockDelayMs} ms later`,
+      ]
+    })
+  })
+}
+
+/** When its place went without its mark: that is no unlocking. */
+function lossOf(log: readonly Commit[], { key, token }: Acquisition, mark: string): number | undefined {
+  const gone = deletionOf(log, key!, token!)
+  return gone?.changes.some(change => change.kind === 'delete' && change.key === mark) ? undefined : gone?.at
+}
+
+function deletionOf(log: readonly Commit[], key: string, token: bigint): Commit | undefined {
+  return log.find(
+    ({ revision, changes }) =>
+      revision > token && changes.some(change => change.kind === 'delete' && change.key === key),
+  )
+}
+
+function deed(
+  { key, createRevision }: { readonly key: Uint8Array; readonly createRevision: bigint },
+  from: number,
+  until: number,
+): Deed {
+  return { key: mapKey(key), token: createRevision, from, until }
+}
+
+function stallsMs(stalls: readonly { readonly from: number; readonly until: number }[]): number {
+  return stalls.reduce((sum, { from, until }) => sum + until - from, 0)
+}
+
+function unlock(_: unknown, hold: Hold): void {
+  hold.unlock().catch(error => {
+    if (!EtcdError.is(error)) throw error
+  })
+}
