@@ -289,9 +289,17 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'opening-cancelled-leaves-its-lease',
     promise: 'an opening that was cancelled leaves no lease',
-    file: 'src/session/session-core.ts',
-    find: 'if (client.isOpen && signal?.aborted !== true) return kept',
-    replace: 'if (kept.ttlMs > 0) return kept',
+    file: 'src/session/open-lease.ts',
+    find: 'const isWanted = client.isOpen && signal?.aborted !== true',
+    replace: 'const isWanted = kept.ttlMs > 0',
+    tests: [by('session/opening')],
+  },
+  {
+    name: 'session-begins-with-a-lease-that-is-over',
+    promise: 'a lease that was granted too late to be believed in begins no session',
+    file: 'src/session/open-lease.ts',
+    find: "if (isWanted && state.kind !== 'lost') return kept",
+    replace: 'if (isWanted && state !== undefined) return kept',
     tests: [by('session/opening')],
   },
   {
