@@ -1760,6 +1760,19 @@ export const mutants: readonly Mutant[] = [
     tests: [by('live/recipes/lead', "a first attempt that is applied while it rests stands in nobody's way")],
   },
   {
+    name: 'candidacy-found-looked-out-for',
+    promise: 'a key that an attempt without an answer has made is looked out for no more',
+    file: 'recipes/internal/lead/candidate-wire.ts',
+    find: "if (!part(registration, 'txn').succeeded) recognise(stands, standing)",
+    replace: '',
+    tests: [
+      by(
+        'live/recipes/lead',
+        'a candidate found to have come by an attempt without an answer is looked out for no more',
+      ),
+    ],
+  },
+  {
     name: 'leads-with-a-dead-session',
     promise: 'whoever is made the leader while its session is over begins no term',
     file: 'recipes/internal/lead/candidate-campaign.ts',
