@@ -1773,6 +1773,32 @@ export const mutants: readonly Mutant[] = [
     ],
   },
   {
+    name: 'candidate-written-over-stands-for-ever',
+    promise: 'a candidate whose key somebody wrote over becomes one again',
+    file: 'recipes/internal/lead/candidate-campaign.ts',
+    find: 'if (candidateOf(standing.candidate, this.#keys) !== undefined) continue',
+    replace: 'if (standing.candidate !== undefined) continue',
+    tests: [
+      by(
+        'live/recipes/lead',
+        'a candidate whose key somebody writes over becomes one again, and leaves nothing',
+      ),
+    ],
+  },
+  {
+    name: 'stopped-lead-rejects-with-its-client',
+    promise: 'lead that was stopped resolves',
+    file: 'recipes/internal/lead/loop.ts',
+    find: 'if (reason !== undefined && this.#stop.signal.reason === reason) throw reason',
+    replace: 'if (reason !== undefined) throw reason',
+    tests: [
+      by(
+        'live/recipes/lead',
+        'lead that was stopped resolves, also when the client is closed before it has ended',
+      ),
+    ],
+  },
+  {
     name: 'leads-with-a-dead-session',
     promise: 'whoever is made the leader while its session is over begins no term',
     file: 'recipes/internal/lead/candidate-campaign.ts',

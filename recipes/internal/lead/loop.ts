@@ -111,7 +111,9 @@ export class LeadLoop {
       this.#stopListening()
       this.#tell({ kind: 'stopped' })
     }
-    this.#closed.throwIfAborted()
+    // Whoever stops it may close the client before it has ended.
+    const { reason } = this.#closed.signal
+    if (reason !== undefined && this.#stop.signal.reason === reason) throw reason
   }
 
   /** Terms, one after the other, until the session ends, or we had better have another one. */

@@ -726,6 +726,57 @@ test('a candidate whose key somebody deletes becomes one again', async t => {
   await ben.stop()
 })
 
+test('a candidate whose key somebody writes over becomes one again, and leaves nothing', async t => {
+  const { etcd } = await player(t, server())
+  const name = nameOf(t)
+  const ada = leader(t, etcd, name)
+  await ada.term(1)
+  const ben = leader(t, etcd, name, { owner: 'ben' })
+  await candidates(etcd, name, 1)
+  const [written] = (await etcd.range(prefix(`${name}.candidates/`))).kvs
+  await etcd.put(written!.key, 'not a candidate')
+  while ((await etcd.get(written!.key))?.lease !== written!.lease);
+  await ada.stop()
+  t.true((await ben.term(1)).held)
+  await ben.stop()
+  t.deepEqual(await keysOf(etcd, `${name}.candidates`), [])
+})
+
+test('a key that keeps everybody from leading is named', async t => {
+  const { etcd } = await player(t, server())
+  const name = nameOf(t)
+  const warnings: string[] = []
+  const named = new Promise<void>(resolve => {
+    etcd.on('warning', ({ code, message }) => {
+      if (code !== 'FOREIGN_KEY') return
+      warnings.push(message)
+      resolve()
+    })
+  })
+  await etcd.put(`${name}/config`, '')
+  const ada = leader(t, etcd, name)
+  await named
+  t.is(ada.terms.length, 0)
+  await etcd.delete(`${name}/config`)
+  await ada.term(1)
+  await ada.stop()
+  t.is(warnings.length, 1)
+  t.true(warnings[0]!.includes(`${name}/config`))
+})
+
+test('lead that was stopped resolves, also when the client is closed before it has ended', async t => {
+  const { etcd } = await player(t, server())
+  const other = await player(t, server())
+  const name = nameOf(t)
+  const stopping = new AbortController()
+  const leading = etcd.lead(name, term => aborted(term.signal), { signal: stopping.signal })
+  while ((await other.etcd.election(name).leader()) === undefined);
+  stopping.abort(new Error('enough'))
+  await etcd.close()
+  await t.notThrowsAsync(leading)
+  t.is(await other.etcd.election(name).leader(), undefined)
+})
+
 test('stopping one who only waits leaves nothing of it', async t => {
   const { etcd, net } = await player(t, server())
   const name = nameOf(t)
