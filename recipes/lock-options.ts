@@ -32,7 +32,7 @@ export function checkedMutex(options: MutexOptions): MutexOptions {
 }
 
 export function checkedLock(options: LockOptions, where: string): LockOptions {
-  if (Object.hasOwn(options, 'timeoutMs')) {
+  if (Object.hasOwn(options ?? {}, 'timeoutMs')) {
     throw new TypeError(`${where} takes no timeoutMs: give it a signal that aborts when the time is up`)
   }
   options = checkOptions(options, ['signal'], where)

@@ -2,7 +2,7 @@ import type { Engine } from '../../../src/client/engine.ts'
 import { onAbort, quietController } from '../../../src/support/abort.ts'
 import { Backoff } from '../../../src/support/backoff.ts'
 import { sleep } from '../../../src/support/bounded.ts'
-import { type Bytes, prefixEnd, text, toBytes } from '../../../src/wire/bytes.ts'
+import { type Bytes, ownBytes, prefixEnd, text, toBytes } from '../../../src/wire/bytes.ts'
 import type { Init } from '../../../src/wire/codec.ts'
 import { EtcdError } from '../../../src/wire/errors.ts'
 import type { KeyValue } from '../../../src/wire/gen/kv.g.ts'
@@ -24,8 +24,7 @@ const PERSIST = { initialMs: 50, maxMs: 2000 }
 
 /** A name of somebody's choice, which may not be empty. */
 export function checkedName(name: Bytes, of: string): Uint8Array {
-  // The caller's array may change later; keys do not.
-  const bytes = typeof name === 'string' ? toBytes(name) : Uint8Array.from(toBytes(name, `the name of ${of}`))
+  const bytes = ownBytes(name, `the name of ${of}`)
   if (bytes.length === 0) throw new RangeError(`${of} needs a name that is not empty`)
   return bytes
 }
