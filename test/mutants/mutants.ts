@@ -1509,6 +1509,32 @@ export const mutants: readonly Mutant[] = [
     tests: [by('live/recipes/barrier', 'although Go released it')],
   },
   {
+    name: 'forgotten-loss-of-a-later-arrival-unnoticed',
+    promise: 'who waits compares who is there with how many have come',
+    file: 'recipes/internal/barrier/gathering.ts',
+    find: 'const come = isWhole ? Number(counter?.version ?? 0n) : 0',
+    replace: 'const come = isWhole ? Number(counter?.version ?? 0n) * 0 : 0',
+    tests: [
+      by(
+        'live/recipes/cyclic-barrier',
+        'a loss the server forgot to tell is found by reading again, also of somebody who came later',
+      ),
+    ],
+  },
+  {
+    name: 'waits-for-those-who-wait-for-it',
+    promise: 'the first of those who came after a loss begins the next round when nobody came before them',
+    file: 'recipes/internal/barrier/gathering.ts',
+    find: 'const isFirst = first === undefined || mapKey(first.key) === mapKey(this.#key)',
+    replace: 'const isFirst = first === undefined || present.length === 1',
+    tests: [
+      by(
+        'live/recipes/cyclic-barrier',
+        'those who came after a loss do not wait for one another when whoever came before it is lost as well',
+      ),
+    ],
+  },
+  {
     name: 'arrival-in-doubt-forgotten',
     promise: 'who gives up is not counted, however late its request is applied',
     file: 'recipes/internal/barrier/gathering.ts',

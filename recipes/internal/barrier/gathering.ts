@@ -189,7 +189,7 @@ class Visit {
       this.#mine = await this.#asOfThen(mine)
     } else {
       if (this.#someoneWasLost(seen)) {
-        if (!(await this.#afterLoss(seen))) return undefined
+        if (!(await this.#afterLoss(seen.present))) return undefined
       } else if (seen.present.length < parties || (action !== undefined && mine.index !== parties - 1)) {
         await this.#wait(seen)
       } else {
@@ -211,14 +211,17 @@ class Visit {
 
   /**
    * Somebody was lost before we came, so nobody passes in this round any more. Those who were waiting then break it;
-   * if nobody is left to whom that matters, we begin the next one. Tells whether we passed after all.
+   * they came before us and before all others who found it so. If none of them is left the first of us begins the
+   * next round. Tells whether we passed after all.
    */
-  async #afterLoss({ present }: Seen): Promise<boolean> {
-    if (this.#gathering.onBreak === 'renew' || present.length <= 1) {
+  async #afterLoss(present: readonly KeyValue[]): Promise<boolean> {
+    const [first] = present
+    const isFirst = first === undefined || mapKey(first.key) === mapKey(this.#key)
+    if (this.#gathering.onBreak === 'renew' || isFirst) {
       await this.#finish('void')
     } else {
       await this.#change(present.length)
-      if (this.#ended() === 'pending') return this.#afterLoss({ present: await this.#look(), arrivals: 0 })
+      if (this.#ended() === 'pending') return this.#afterLoss(await this.#look())
     }
     if (this.#ended() === 'passed') return true
     this.#mine = undefined
@@ -244,7 +247,7 @@ class Visit {
           const now = rounds.roundIn(kvs)
           return now.modRevision === modRevision ? undefined : now
         }),
-      signal => this.#departure(present, signal),
+      signal => this.#departure({ present, isWhole: false }, signal),
     ])
     if (change !== 'lost') this.#round = change
   }
@@ -268,7 +271,7 @@ class Visit {
         }),
       signal =>
         onLoss === 'break'
-          ? this.#departure(seen.present.length, signal)
+          ? this.#departure({ present: seen.present.length, isWhole: true }, signal)
           : this.#until(own, signal, kvs => (isThere(kvs.get(mapKey(own))) ? undefined : 'lost')),
     ])
     if (change !== 'lost') this.#round = change
@@ -333,13 +336,30 @@ class Visit {
 
   /**
    * Tells 'lost' when somebody who had come is gone, or was taken off the lease that would end with its owner.
-   * Those who come send no news: with many it would be news for each of each.
+   * Those who come send no news: with many it would be news for each of each. Where nobody has been lost before
+   * (`isWhole`) each reading is compared with how many have come, for a server may forget to tell of one that both
+   * came and went.
    */
-  #departure(atLeast: number, signal: AbortSignal): Promise<'lost'> {
-    const members = this.#gathering.rounds.members(this.#generation)
-    const range = { key: members, rangeEnd: prefixEnd(members), only: 'deletions', keysOnly: true } as const
-    const lost = ({ kvs, departures }: KeysState) =>
-      departures > 0 || [...kvs.values()].filter(isThere).length < Math.max(atLeast, kvs.size)
+  #departure(
+    { present, isWhole }: { readonly present: number; readonly isWhole: boolean },
+    signal: AbortSignal,
+  ): Promise<'lost'> {
+    const { rounds } = this.#gathering
+    const arrivals = rounds.arrivals(this.#generation)
+    const range = {
+      key: rounds.members(this.#generation),
+      // The counter stands right behind the members.
+      rangeEnd: prefixEnd(arrivals),
+      only: 'deletions',
+      keysOnly: true,
+    } as const
+    const lost = ({ kvs, departures }: KeysState) => {
+      if (departures > 0) return true
+      const counter = kvs.get(mapKey(arrivals))
+      const members = [...kvs.values()].filter(kv => kv !== counter)
+      const come = isWhole ? Number(counter?.version ?? 0n) : 0
+      return members.filter(isThere).length < Math.max(present, members.length, come)
+    }
     return untilKeys(
       this.#session.engine,
       { ...range, everyMs: this.#everyMs },

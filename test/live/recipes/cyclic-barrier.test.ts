@@ -337,6 +337,52 @@ test('an end of the round the server forgot to tell is found by reading again', 
   await waiting
 })
 
+test('a loss the server forgot to tell is found by reading again, also of somebody who came later', async t => {
+  const runtime = testRuntime()
+  const { name, players } = await arrange(t, 2)
+  const [gone, witness] = players as [SessionPlayer, SessionPlayer]
+  const here = await sessionPlayer(t, server(), {}, { runtime })
+  const waiting = barrierOf(here, name, 3).await()
+  const broken = t.throwsAsync(waiting)
+  await waits(here, name, 0)
+  const lost = t.throwsAsync(barrierOf(gone, name, 3).await())
+  await waits(gone, name, 0)
+  const forgotten = here.net.dropEvents(() => true)
+  gone.net.vanish()
+  await witness.etcd.lease.revoke(gone.session.leaseId)
+  await forgotten.caught()
+  await quiet(here.net)
+  t.is(await stateOf(waiting), 'pending')
+  runtime.fire(2 * TTL * 1000)
+  t.true(EtcdError.is(await broken, 'BARRIER_BROKEN'))
+  void gone.etcd.close().catch(() => {})
+  await lost
+})
+
+test('those who came after a loss do not wait for one another when whoever came before it is lost as well', async t => {
+  t.timeout(60_000)
+  const { name, players } = await arrange(t, 4)
+  const [a, b, c, d] = players as [SessionPlayer, SessionPlayer, SessionPlayer, SessionPlayer]
+  const lost = [a, b].map(one => t.throwsAsync(barrierOf(one, name, 4).await()))
+  for (const one of [a, b]) await waits(one, name, 0)
+  for (const one of [a, b]) one.net.vanish()
+  await c.etcd.lease.revoke(b.session.leaseId)
+  const later = [barrierOf(c, name, 4).await()]
+  await waits(c, name, 0)
+  later.push(barrierOf(d, name, 4).await())
+  await waits(d, name, 0)
+  await c.etcd.lease.revoke(a.session.leaseId)
+  await come(c, name, 1, 2)
+  later.push(barrierOf(c, name, 4).await(), barrierOf(d, name, 4).await())
+  const arrivals = await Promise.all(later)
+  t.deepEqual(
+    arrivals.map(({ generation }) => generation),
+    [1, 1, 1, 1],
+  )
+  for (const one of [a, b]) void one.etcd.close().catch(() => {})
+  await Promise.all(lost)
+})
+
 test('the loss of the session rejects, and nothing is left', async t => {
   const runtime = testRuntime()
   const { name, players } = await arrange(t, 1)
