@@ -187,7 +187,11 @@ export class LeadLoop {
       if (first === 'aborted') await this.#drain(term, work)
       // Released whatever becomes of the function: what it still does is told by its smaller token.
       const wasInOrder = term.held
-      await term.resign().catch(error => this.#client.engine.warn(notReleased(term, error)))
+      await term.resign().catch(async error => {
+        this.#client.engine.warn(notReleased(term, error))
+        // As long as the lease is renewed nobody else leads.
+        await session.close().catch(() => {})
+      })
       // The next term does not begin before this has settled, however long that takes.
       const settled = await work
       if (settled.kind === 'threw' && first !== 'aborted')
