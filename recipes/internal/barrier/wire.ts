@@ -81,12 +81,23 @@ export function deleteOf(key: Uint8Array, rangeEnd: Uint8Array = NO_END): Init<R
   return { request: { kind: 'deleteRange', value: { key, rangeEnd } } }
 }
 
+/** What the fields of a value are. */
+type Shape = Readonly<Record<string, 'string' | 'number'>>
+
+type Fields<Known extends Shape> = {
+  readonly [Name in keyof Known]: Known[Name] extends 'string' ? string : number
+}
+
 /** The fields of a value we wrote. Throws PROTOCOL for one that somebody else did. */
-export function fieldsOf(kv: KeyValue, of: string): Readonly<Record<string, unknown>> {
+export function fieldsOf<const Known extends Shape>(kv: KeyValue, of: string, known: Known): Fields<Known> {
   try {
     const fields: unknown = JSON.parse(text(kv.value))
-    if (typeof fields === 'object' && fields !== null && (fields as { v?: unknown }).v === 1)
-      return Object.assign(Object.create(null), fields)
+    const own: { readonly v?: unknown; readonly [name: string]: unknown } = Object.assign(
+      Object.create(null),
+      fields,
+    )
+    if (own.v === 1 && Object.entries(known).every(([name, type]) => typeof own[name] === type))
+      return own as Fields<Known>
   } catch {
     // It is no JSON: said below.
   }

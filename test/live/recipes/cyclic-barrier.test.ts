@@ -461,6 +461,15 @@ test('keys of rounds that were passed go with the next arrival, the last with th
   t.deepEqual(await membersOf(watcher, name), [])
 })
 
+test('a key that somebody else wrote is told from the state of the barrier', async t => {
+  const { name, players } = await arrange(t, 1)
+  const [one] = players
+  for (const written of ['null', 'seven', '{"v":1,"owner":"a lock"}']) {
+    await one!.etcd.put(`${name}/state`, written)
+    t.true(EtcdError.is(await t.throwsAsync(barrierOf(one!, name, 1).await()), 'PROTOCOL'), written)
+  }
+})
+
 test('what cannot be meant is refused before any request', async t => {
   const { name, players } = await arrange(t, 1)
   const [{ net, session }] = players as [SessionPlayer]
