@@ -1511,7 +1511,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'forgotten-loss-of-a-later-arrival-unnoticed',
     promise: 'who waits compares who is there with how many have come',
-    file: 'recipes/internal/barrier/gathering.ts',
+    file: 'recipes/internal/barrier/lookout.ts',
     find: 'const come = isWhole ? Number(counter?.version ?? 0n) : 0',
     replace: 'const come = isWhole ? Number(counter?.version ?? 0n) * 0 : 0',
     tests: [
@@ -1524,7 +1524,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'waits-for-those-who-wait-for-it',
     promise: 'the first of those who came after a loss begins the next round when nobody came before them',
-    file: 'recipes/internal/barrier/gathering.ts',
+    file: 'recipes/internal/barrier/visit.ts',
     find: 'const isFirst = first === undefined || mapKey(first.key) === mapKey(this.#key)',
     replace: 'const isFirst = first === undefined || present.length === 1',
     tests: [
@@ -1537,7 +1537,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'arrival-in-doubt-forgotten',
     promise: 'who gives up is not counted, however late its request is applied',
-    file: 'recipes/internal/barrier/gathering.ts',
+    file: 'recipes/internal/barrier/visit.ts',
     find: 'this.#isInDoubt = true',
     replace: 'this.#isInDoubt = false',
     tests: [by('live/recipes/cyclic-barrier', 'an arrival that is applied after its caller gave up')],
@@ -1554,15 +1554,15 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'departure-of-an-unseen-member-missed',
     promise: 'the loss of somebody who came last is noticed by those who have never seen its key',
-    file: 'recipes/internal/barrier/gathering.ts',
-    find: 'departures > 0 || ',
-    replace: 'departures < 0 || ',
+    file: 'recipes/internal/barrier/lookout.ts',
+    find: 'if (departures > 0)',
+    replace: 'if (departures < 0)',
     tests: [by('live/recipes/double-barrier', 'one that came last and was lost before it opened')],
   },
   {
     name: 'lost-before-we-came-not-noticed',
     promise: 'nobody passes with somebody who was lost before the last came',
-    file: 'recipes/internal/barrier/gathering.ts',
+    file: 'recipes/internal/barrier/visit.ts',
     find: "this.#gathering.onLoss === 'break' && present.length < arrivals",
     replace: "this.#gathering.onLoss === 'break' && present.length < arrivals - 99",
     tests: [by('live/recipes/cyclic-barrier', 'a round all of which crashed')],
