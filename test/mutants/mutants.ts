@@ -1522,6 +1522,16 @@ export const mutants: readonly Mutant[] = [
     ],
   },
   {
+    name: 'next-round-ended-with-the-last',
+    promise: 'who hears late that a round is over does not end the next one',
+    file: 'recipes/internal/barrier/visit.ts',
+    find: "while (this.#ended() === 'pending') {",
+    replace: "while (endOf(this.#round.generation, this.#round) === 'pending') {",
+    tests: [
+      by('live/recipes/cyclic-barrier', 'who hears late that a round is over does not end the next one'),
+    ],
+  },
+  {
     name: 'waits-for-those-who-wait-for-it',
     promise: 'the first of those who came after a loss begins the next round when nobody came before them',
     file: 'recipes/internal/barrier/visit.ts',

@@ -221,12 +221,14 @@ export class Visit {
     this.#round = await this.#persist(() => rounds.advance(open, 'passed'))
   }
 
-  /** Changes the round until it has ended, in this way or in that of somebody who was faster. */
+  /**
+   * Changes the round we came in until it has ended, in this way or in that of somebody who was faster. The next one,
+   * if it has begun already, is none of our business.
+   */
   async #finish(step: Step): Promise<undefined> {
     const { rounds } = this.#gathering
-    const { generation } = this.#round
     await this.#persist(async () => {
-      while (endOf(generation, this.#round) === 'pending') {
+      while (this.#ended() === 'pending') {
         this.#leaving.throwIfAborted()
         this.#round = await rounds.advance(this.#round, step)
       }

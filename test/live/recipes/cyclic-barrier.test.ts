@@ -6,6 +6,7 @@ import type { TxnRequest, WatchCreateRequest } from '../../../src/wire/gen/rpc.g
 import { methods } from '../../../src/wire/methods.ts'
 import { uniquePrefix, useEtcd } from '../../support/live.ts'
 import {
+  looksAt,
   quiet,
   type SessionPlayer,
   sessionPlayer,
@@ -372,6 +373,35 @@ test('those who came after a loss do not wait for one another when whoever came 
   later.push(barrierOf(d, name, 4).await())
   await waits(d, name, 0)
   await c.etcd.lease.revoke(a.session.leaseId)
+  await come(c, name, 1, 2)
+  later.push(barrierOf(c, name, 4).await(), barrierOf(d, name, 4).await())
+  const arrivals = await Promise.all(later)
+  t.deepEqual(
+    arrivals.map(({ generation }) => generation),
+    [1, 1, 1, 1],
+  )
+  for (const one of [a, b]) void one.etcd.close().catch(() => {})
+  await Promise.all(lost)
+})
+
+test('who hears late that a round is over does not end the next one', async t => {
+  t.timeout(60_000)
+  const { name, players } = await arrange(t, 4)
+  const [a, b, c, d] = players as [SessionPlayer, SessionPlayer, SessionPlayer, SessionPlayer]
+  const lost = [a, b].map(one => t.throwsAsync(barrierOf(one, name, 4).await()))
+  for (const one of [a, b]) await waits(one, name, 0)
+  for (const one of [a, b]) one.net.vanish()
+  await c.etcd.lease.revoke(b.session.leaseId)
+  const later = [barrierOf(c, name, 4).await()]
+  await waits(c, name, 0)
+  later.push(barrierOf(d, name, 4).await())
+  await waits(d, name, 0)
+  const looking = d.net.stopRequests(methods.txn, looksAt(`${name}/state`))
+  await c.etcd.lease.revoke(a.session.leaseId)
+  const look = await looking.caught()
+  looking.off()
+  await come(c, name, 1, 1)
+  await look.deliver()
   await come(c, name, 1, 2)
   later.push(barrierOf(c, name, 4).await(), barrierOf(d, name, 4).await())
   const arrivals = await Promise.all(later)
