@@ -55,8 +55,9 @@ export class Lookout {
       if (departures > 0) return 'lost'
       const counter = kvs.get(mapKey(arrivals))
       const members = [...kvs.values()].filter(kv => kv !== counter)
-      const come = isWhole ? Number(counter?.version ?? 0n) : 0
-      const expected = Math.max(present, members.length, come)
+      const come = Number(counter?.version ?? 0n)
+      // What was missing before is no news.
+      const expected = isWhole ? Math.max(present, members.length, come) : present
       return members.filter(isThere).length < expected ? 'lost' : undefined
     })
   }

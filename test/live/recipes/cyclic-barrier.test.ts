@@ -384,6 +384,26 @@ test('those who came after a loss do not wait for one another when whoever came 
   await Promise.all(lost)
 })
 
+test('who finds a key that was taken off its lease waits in peace for the end of the round', async t => {
+  t.timeout(60_000)
+  const { name, players } = await arrange(t, 3)
+  const [a, b, c] = players as [SessionPlayer, SessionPlayer, SessionPlayer]
+  const broken = [a, b].map(one => t.throwsAsync(barrierOf(one, name, 3).await()))
+  for (const one of [a, b]) await waits(one, name, 0)
+  const [, written] = await membersOf(c, name)
+  await c.etcd.put(written!, 'no lease')
+  const last = barrierOf(c, name, 3).await()
+  await waits(c, name, 0)
+  const looked = c.net.count(methods.txn)
+  for (let others = 0; others < 100; others++) await c.etcd.get(name)
+  t.is(c.net.count(methods.txn), looked)
+  t.is(await stateOf(last), 'pending')
+  await barrierOf(a, name, 3).reset()
+  for (const one of await Promise.all(broken)) t.true(EtcdError.is(one, 'BARRIER_BROKEN'))
+  const again = [a, b].map(one => barrierOf(one, name, 3).await())
+  for (const { generation } of await Promise.all([last, ...again])) t.is(generation, 1)
+})
+
 test('who hears late that a round is over does not end the next one', async t => {
   t.timeout(60_000)
   const { name, players } = await arrange(t, 4)
