@@ -176,15 +176,18 @@ export class BarrierHold implements AsyncDisposable {
 
   /**
    * Resolves when the barrier is known not to be closed by us any more. Repeated in the background until that is
-   * known; rejects if the cluster refuses, or the client is closed before. Quiet when repeated, after the session
-   * ended, and when somebody else has released it. One round trip. Cancelling: it is released all the same.
+   * known; rejects if the cluster refuses, or the client is closed before; call it again when that is mended. Quiet
+   * when repeated, after the session ended, and when somebody else has released it. One round trip. Cancelling: it
+   * is released all the same.
    */
   async release(options: BarrierWaitOptions = {}): Promise<void> {
     const { signal } = checkedWait(options, 'release')
     signal?.throwIfAborted()
     if (this.#released === undefined) {
       this.#released = this.#release()
-      const quiet = this.#released.catch(() => {})
+      const quiet = this.#released.catch(() => {
+        this.#released = undefined
+      })
       this.#session?.background(quiet)
     }
     return unlessAborted(signal, this.#released)

@@ -6,7 +6,8 @@ import { checkInteger, checkOneOf, checkOptions, checkSignal } from '../src/supp
 import { type Bytes, prefixEnd, text } from '../src/wire/bytes.ts'
 import type { KeyValue } from '../src/wire/gen/kv.g.ts'
 import { methods } from '../src/wire/methods.ts'
-import { type Gathering, gather, type Passage } from './internal/barrier/gathering.ts'
+import { gather } from './internal/barrier/gather.ts'
+import type { Gathering, Passage } from './internal/barrier/gathering.ts'
 import { endOf, isThere, type Round, Rounds } from './internal/barrier/rounds.ts'
 import {
   checkedName,

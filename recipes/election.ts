@@ -4,7 +4,7 @@ import { checkCall } from '../src/client/kv.ts'
 import type { CallOptions } from '../src/client/submitter.ts'
 import type { SessionContext } from '../src/session/session-context.ts'
 import { checkOptions, checkRevision, checkSignal } from '../src/support/options.ts'
-import { type Bytes, equalBytes, prefixEnd, printable, toBytes } from '../src/wire/bytes.ts'
+import { type Bytes, equalBytes, ownBytes, prefixEnd, printable, toBytes } from '../src/wire/bytes.ts'
 import { SortOrder, SortTarget } from '../src/wire/gen/rpc.g.ts'
 import { methods } from '../src/wire/methods.ts'
 import { type Contender, readContenders } from './contender.ts'
@@ -212,7 +212,7 @@ export class Election extends ElectionView {
   }
 
   #said(value: Bytes | undefined): Uint8Array {
-    return value === undefined ? this.#session.placeValue() : toBytes(value, 'what is proclaimed')
+    return value === undefined ? this.#session.placeValue() : ownBytes(value, 'what is proclaimed')
   }
 
   #wish(value: Uint8Array): Wish {

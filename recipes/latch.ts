@@ -236,13 +236,13 @@ export class Latch {
   #countOf(kv: KeyValue | undefined): Count {
     if (kv === undefined) return UNSET
     const { createRevision, modRevision, version } = kv
-    const { round, total, base, id } = fieldsOf(kv, 'a latch')
-    // What `fieldsOf` lets pass was written by `trySetCount`.
-    const said = { round, total, base: BigInt(base as string), id } as Pick<
-      Count,
-      'round' | 'total' | 'base' | 'id'
-    >
-    this.#latest = { ...said, createRevision, modRevision, version }
+    const { round, total, base, id } = fieldsOf(kv, 'a latch', {
+      round: 'number',
+      total: 'number',
+      base: 'string',
+      id: 'string',
+    })
+    this.#latest = { round, total, base: BigInt(base), id, createRevision, modRevision, version }
     return this.#latest
   }
 
@@ -277,5 +277,5 @@ function remaining({ total, base, version }: Count): number {
 }
 
 function roundOf(kv: KeyValue | undefined): number {
-  return kv === undefined ? 0 : (fieldsOf(kv, 'a latch').round as number)
+  return kv === undefined ? 0 : fieldsOf(kv, 'a latch', { round: 'number' }).round
 }

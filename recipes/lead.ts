@@ -1,6 +1,6 @@
 import type { Client } from '../src/client/client.ts'
 import { checkInteger, checkOneOf, checkOptions, checkSignal } from '../src/support/options.ts'
-import { type Bytes, toBytes } from '../src/wire/bytes.ts'
+import { type Bytes, ownBytes, toBytes } from '../src/wire/bytes.ts'
 import { LeadLoop, type LeadPlan } from './internal/lead/loop.ts'
 import type { LeadState } from './lead-state.ts'
 import type { Term } from './lead-term.ts'
@@ -125,6 +125,6 @@ function planOf(name: Bytes, body: (term: Term) => unknown, given: LeadOptions):
 
 function wantedOf(value: LeadOptions['value']): LeadPlan['value'] {
   if (value === undefined) return undefined
-  if (typeof value !== 'function') return toBytes(value, 'what is proclaimed')
+  if (typeof value !== 'function') return ownBytes(value, 'what is proclaimed')
   return fencingToken => toBytes(value(fencingToken), 'what is proclaimed')
 }

@@ -2,7 +2,7 @@ import { Mutex as Turns } from 'async-mutex'
 import { checkCall } from '../src/client/kv.ts'
 import type { CallOptions } from '../src/client/submitter.ts'
 import type { SessionContext } from '../src/session/session-context.ts'
-import { type Bytes, text, toBytes } from '../src/wire/bytes.ts'
+import { type Bytes, ownBytes, text } from '../src/wire/bytes.ts'
 import { Handle, type ReleaseOptions } from './handle.ts'
 import { orAborted } from './internal/election/signals.ts'
 import { writeValue } from './internal/election/value.ts'
@@ -41,7 +41,7 @@ export class Leadership extends Handle {
    * may still be told, but never after a later one. Cancelling stops waiting; it may still be told. One round trip.
    */
   async proclaim(value: Bytes, options: CallOptions = {}): Promise<void> {
-    const bytes = toBytes(value, 'what is proclaimed')
+    const bytes = ownBytes(value, 'what is proclaimed')
     options = checkCall(options, [], 'proclaim')
     options.signal?.throwIfAborted()
     const proclaimed = this.#proclamations.runExclusive(() => this.#write(bytes, options))

@@ -42,12 +42,15 @@ export class Engine {
   readonly recipeWatches: WatchHub
   readonly userWatches: WatchHub
   readonly aborts: AbortFanOut
+  /** How long a call may take in all, where it does not say. */
+  readonly requestTimeoutMs: number
   readonly #tokens: Tokens
   readonly #warnings: Emitter<{ warning: Warning }>
   readonly #shared = new Map<SharedPart<object>, object>()
 
   constructor({ endpoints, transport, runtime, credentials, tls, requestTimeoutMs }: EngineOptions) {
     this.runtime = runtime
+    this.requestTimeoutMs = requestTimeoutMs
     this.aborts = new AbortFanOut()
     this.answers = new Answers()
     this.connections = new Connections(endpoints, { transport, runtime, tls })

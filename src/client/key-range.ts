@@ -1,4 +1,4 @@
-import { type Bytes, compareBytes, prefixEnd, printable, toBytes } from '../wire/bytes.ts'
+import { type Bytes, compareBytes, ownBytes, prefixEnd, printable } from '../wire/bytes.ts'
 
 const ZERO = Uint8Array.of(0)
 const NO_END = new Uint8Array(0)
@@ -57,9 +57,4 @@ function keyBytes(key: Bytes): Uint8Array {
   const bytes = ownBytes(key)
   if (bytes.length === 0) throw new RangeError('an empty key: etcd has none')
   return bytes
-}
-
-/** A range does not change when the array it was made from does. */
-function ownBytes(bytes: Bytes): Uint8Array {
-  return typeof bytes === 'string' ? toBytes(bytes) : Uint8Array.from(toBytes(bytes))
 }

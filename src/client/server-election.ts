@@ -152,6 +152,7 @@ export class ServerElection {
   }
 
   #wire(leader: LeaderKey): Init<WireLeaderKey> {
+    if (leader === undefined) throw new TypeError('the key of a leader is what `campaign` resolved with')
     const { name, key, revision, leaseId } = checkOptions(
       leader,
       ['name', 'key', 'revision', 'leaseId'],

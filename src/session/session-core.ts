@@ -13,6 +13,7 @@ import { checkInteger } from '../support/options.ts'
 import { ownOnly } from '../support/own.ts'
 import { Resources } from '../support/resources.ts'
 import { EtcdError } from '../wire/errors.ts'
+import { openLease } from './open-lease.ts'
 import { OwnKeys } from './own-keys.ts'
 import type { SessionContext } from './session-context.ts'
 
@@ -338,19 +339,7 @@ export async function openSession<Session extends SessionCore>(
   const listener = { changed: (state: LeaseState) => changed(state) }
   const leaving = new AbortController()
   const { signal, timeoutMs } = options
-  const call = { signal, timeoutMs, noMoreAttempts: leaving }
-  const granting =
-    resume === undefined
-      ? client.lease.grantAndKeep(ttl, call, listener)
-      : client.lease.adopt(resume, call, listener)
-  const opening = granting.then(async kept => {
-    if (client.isOpen && signal?.aborted !== true) return kept
-    kept.stop()
-    if (resume === undefined) await client.lease.revoke(kept.id).catch(() => {})
-    signal?.throwIfAborted()
-    client.assertOpen()
-    return kept
-  })
+  const opening = openLease(client, { ttl, resume, signal, timeoutMs, noMoreAttempts: leaving }, listener)
   // A client that is closed meanwhile waits for the lease, to revoke it.
   const pending: AsyncDisposable = {
     async [Symbol.asyncDispose]() {

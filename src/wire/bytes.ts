@@ -24,6 +24,11 @@ export function toBytes(value: Bytes, what = 'a key'): Uint8Array {
   return encoder.encode(value)
 }
 
+/** As {@link toBytes}, for what is sent later: the caller's array may have changed by then. */
+export function ownBytes(value: Bytes, what?: string): Uint8Array {
+  return typeof value === 'string' ? toBytes(value) : Uint8Array.from(toBytes(value, what))
+}
+
 /** Can it be sent as it is? Not with half a surrogate pair in it. */
 export function hasUtf8(value: string): boolean {
   return !LONE_SURROGATE.test(value)

@@ -289,9 +289,17 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'opening-cancelled-leaves-its-lease',
     promise: 'an opening that was cancelled leaves no lease',
-    file: 'src/session/session-core.ts',
-    find: 'if (client.isOpen && signal?.aborted !== true) return kept',
-    replace: 'if (kept.ttlMs > 0) return kept',
+    file: 'src/session/open-lease.ts',
+    find: 'const isWanted = client.isOpen && signal?.aborted !== true',
+    replace: 'const isWanted = kept.ttlMs > 0',
+    tests: [by('session/opening')],
+  },
+  {
+    name: 'session-begins-with-a-lease-that-is-over',
+    promise: 'a lease that was granted too late to be believed in begins no session',
+    file: 'src/session/open-lease.ts',
+    find: "if (isWanted && state.kind !== 'lost') return kept",
+    replace: 'if (isWanted && state !== undefined) return kept',
     tests: [by('session/opening')],
   },
   {
@@ -1591,9 +1599,45 @@ export const mutants: readonly Mutant[] = [
     tests: [by('live/recipes/barrier', 'although Go released it')],
   },
   {
+    name: 'forgotten-loss-of-a-later-arrival-unnoticed',
+    promise: 'who waits compares who is there with how many have come',
+    file: 'recipes/internal/barrier/lookout.ts',
+    find: 'const come = Number(counter?.version ?? 0n)',
+    replace: 'const come = Number(counter?.version ?? 0n) * 0',
+    tests: [
+      by(
+        'live/recipes/cyclic-barrier',
+        'a loss the server forgot to tell is found by reading again, also of somebody who came later',
+      ),
+    ],
+  },
+  {
+    name: 'next-round-ended-with-the-last',
+    promise: 'who hears late that a round is over does not end the next one',
+    file: 'recipes/internal/barrier/visit.ts',
+    find: "while (this.#ended() === 'pending') {",
+    replace: "while (endOf(this.#round.generation, this.#round) === 'pending') {",
+    tests: [
+      by('live/recipes/cyclic-barrier', 'who hears late that a round is over does not end the next one'),
+    ],
+  },
+  {
+    name: 'waits-for-those-who-wait-for-it',
+    promise: 'the first of those who came after a loss begins the next round when nobody came before them',
+    file: 'recipes/internal/barrier/visit.ts',
+    find: 'const isFirst = first === undefined || mapKey(first.key) === mapKey(this.#key)',
+    replace: 'const isFirst = first === undefined || present.length === 1',
+    tests: [
+      by(
+        'live/recipes/cyclic-barrier',
+        'those who came after a loss do not wait for one another when whoever came before it is lost as well',
+      ),
+    ],
+  },
+  {
     name: 'arrival-in-doubt-forgotten',
     promise: 'who gives up is not counted, however late its request is applied',
-    file: 'recipes/internal/barrier/gathering.ts',
+    file: 'recipes/internal/barrier/visit.ts',
     find: 'this.#isInDoubt = true',
     replace: 'this.#isInDoubt = false',
     tests: [by('live/recipes/cyclic-barrier', 'an arrival that is applied after its caller gave up')],
@@ -1610,15 +1654,15 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'departure-of-an-unseen-member-missed',
     promise: 'the loss of somebody who came last is noticed by those who have never seen its key',
-    file: 'recipes/internal/barrier/gathering.ts',
-    find: 'departures > 0 || ',
-    replace: 'departures < 0 || ',
+    file: 'recipes/internal/barrier/lookout.ts',
+    find: 'if (departures > 0)',
+    replace: 'if (departures < 0)',
     tests: [by('live/recipes/double-barrier', 'one that came last and was lost before it opened')],
   },
   {
     name: 'lost-before-we-came-not-noticed',
     promise: 'nobody passes with somebody who was lost before the last came',
-    file: 'recipes/internal/barrier/gathering.ts',
+    file: 'recipes/internal/barrier/visit.ts',
     find: "this.#gathering.onLoss === 'break' && present.length < arrivals",
     replace: "this.#gathering.onLoss === 'break' && present.length < arrivals - 99",
     tests: [by('live/recipes/cyclic-barrier', 'a round all of which crashed')],
@@ -1840,6 +1884,45 @@ export const mutants: readonly Mutant[] = [
     find: 'onUnanswered: () => unanswered(both),',
     replace: 'onUnanswered: () => unanswered([]),',
     tests: [by('live/recipes/lead', "a first attempt that is applied while it rests stands in nobody's way")],
+  },
+  {
+    name: 'candidacy-found-looked-out-for',
+    promise: 'a key that an attempt without an answer has made is looked out for no more',
+    file: 'recipes/internal/lead/candidate-wire.ts',
+    find: "if (!part(registration, 'txn').succeeded) recognise(stands, standing)",
+    replace: '',
+    tests: [
+      by(
+        'live/recipes/lead',
+        'a candidate found to have come by an attempt without an answer is looked out for no more',
+      ),
+    ],
+  },
+  {
+    name: 'candidate-written-over-stands-for-ever',
+    promise: 'a candidate whose key somebody wrote over becomes one again',
+    file: 'recipes/internal/lead/candidate-campaign.ts',
+    find: 'if (candidateOf(standing.candidate, this.#keys) !== undefined) continue',
+    replace: 'if (standing.candidate !== undefined) continue',
+    tests: [
+      by(
+        'live/recipes/lead',
+        'a candidate whose key somebody writes over becomes one again, and leaves nothing',
+      ),
+    ],
+  },
+  {
+    name: 'stopped-lead-rejects-with-its-client',
+    promise: 'lead that was stopped resolves',
+    file: 'recipes/internal/lead/loop.ts',
+    find: 'if (reason !== undefined && this.#stop.signal.reason === reason) throw reason',
+    replace: 'if (reason !== undefined) throw reason',
+    tests: [
+      by(
+        'live/recipes/lead',
+        'lead that was stopped resolves, also when the client is closed before it has ended',
+      ),
+    ],
   },
   {
     name: 'leads-with-a-dead-session',

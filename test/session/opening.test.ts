@@ -53,6 +53,78 @@ test('an opening that gives up when the answer is there leaves no lease', async 
   await opening
 })
 
+test('a lease that was granted too late to be believed in is revoked, and another one is granted', async t => {
+  const { transport, runtime, open } = await arrange()
+  const opening = open({ ttl: 1 })
+  await settle()
+  const { id } = transport.onlyOpen.request(methods.leaseGrant)
+  await runtime.advance(1500)
+  answerGrant(transport)
+  await settle()
+  const [revocation, grant] = transport.open
+  t.is(revocation!.request(methods.leaseRevoke).id, id)
+  t.not(grant!.request(methods.leaseGrant).id, id)
+  revocation!.answer()
+  answerGrant(transport)
+  const session = await opening
+  t.is(session.state, 'active')
+  t.is(session.remainingMs, 940)
+})
+
+test('a lease found granted by an attempt too long ago is not believed in', async t => {
+  const { transport, runtime, open } = await arrange()
+  const opening = open({ ttl: 1 })
+  await settle()
+  const { id } = transport.onlyOpen.request(methods.leaseGrant)
+  await runtime.advance(2000)
+  await runtime.advance(500)
+  t.is(transport.onlyOpen.request(methods.leaseGrant).id, id)
+  transport.onlyOpen.fail('etcdserver: lease already exists', { status: 9 })
+  await settle()
+  const [revocation] = transport.open
+  t.is(revocation!.request(methods.leaseRevoke).id, id)
+  revocation!.answer()
+  answerGrant(transport)
+  t.not((await opening).leaseId, id)
+})
+
+test('a session that can only be had too late is none, and its leases are revoked', async t => {
+  const { transport, runtime, open } = await arrange()
+  const opening = t.throwsAsync(open({ ttl: 1, timeoutMs: 2500 }), {
+    code: 'TIMEOUT',
+    message: /its TTL had passed/,
+  })
+  const revoked: bigint[] = []
+  const granted: bigint[] = []
+  transport.respond = call => {
+    if (call.path !== methods.leaseRevoke.path) return
+    revoked.push(call.request(methods.leaseRevoke).id)
+    call.answer()
+  }
+  await settle()
+  for (const passedMs of [1200, 1300]) {
+    granted.push(transport.onlyOpen.request(methods.leaseGrant).id)
+    // The event loop stood still: no timer has run.
+    runtime.stall(passedMs)
+    answerGrant(transport)
+    await settle()
+  }
+  await opening
+  t.is(revoked.length, 2)
+  t.deepEqual(revoked, granted)
+})
+
+test('a resumed lease that was too old when it was heard of is asked about again', async t => {
+  const { transport, runtime, open } = await arrange()
+  const opening = t.throwsAsync(open({ resume: 5n }), { code: 'LEASE_NOT_FOUND' })
+  await settle()
+  await runtime.advance(1500)
+  transport.onlyOpen.answer({ id: 5n, ttl: 1n, grantedTtl: 10n })
+  await settle()
+  transport.onlyOpen.answer({ id: 5n, ttl: -1n })
+  await opening
+})
+
 async function arrange() {
   const transport = new FakeTransport()
   const runtime = new FakeRuntime()

@@ -97,8 +97,9 @@ export class BarrierKey {
   /** Which creation was released last; 0 if none ever was. One round trip. */
   async released(atLeast: bigint, signal: AbortSignal | undefined): Promise<bigint> {
     const { kvs } = await this.#read(this.#state, atLeast, signal)
-    const { released } = kvs[0] === undefined ? { released: '0' } : fieldsOf(kvs[0], 'a barrier')
-    return BigInt(released as string)
+    const { released } =
+      kvs[0] === undefined ? { released: '0' } : fieldsOf(kvs[0], 'a barrier', { released: 'string' })
+    return BigInt(released)
   }
 
   #read(key: Uint8Array, atLeast: bigint, signal: AbortSignal | undefined) {

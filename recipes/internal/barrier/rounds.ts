@@ -90,7 +90,11 @@ export class Rounds {
     if (kv === undefined) {
       this.#latest = FIRST
     } else {
-      const { generation, phase, past } = fieldsOf(kv, this.#of)
+      const { generation, phase, past } = fieldsOf(kv, this.#of, {
+        generation: 'number',
+        phase: 'string',
+        past: 'string',
+      })
       // What `fieldsOf` lets pass was written by `advance`.
       this.#latest = { generation, phase, past, modRevision: kv.modRevision } as Round
     }

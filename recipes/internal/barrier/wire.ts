@@ -2,7 +2,7 @@ import type { Engine } from '../../../src/client/engine.ts'
 import { onAbort, quietController } from '../../../src/support/abort.ts'
 import { Backoff } from '../../../src/support/backoff.ts'
 import { sleep } from '../../../src/support/bounded.ts'
-import { type Bytes, prefixEnd, text, toBytes } from '../../../src/wire/bytes.ts'
+import { type Bytes, ownBytes, prefixEnd, text, toBytes } from '../../../src/wire/bytes.ts'
 import type { Init } from '../../../src/wire/codec.ts'
 import { EtcdError } from '../../../src/wire/errors.ts'
 import type { KeyValue } from '../../../src/wire/gen/kv.g.ts'
@@ -24,8 +24,7 @@ const PERSIST = { initialMs: 50, maxMs: 2000 }
 
 /** A name of somebody's choice, which may not be empty. */
 export function checkedName(name: Bytes, of: string): Uint8Array {
-  // The caller's array may change later; keys do not.
-  const bytes = typeof name === 'string' ? toBytes(name) : Uint8Array.from(toBytes(name, `the name of ${of}`))
+  const bytes = ownBytes(name, `the name of ${of}`)
   if (bytes.length === 0) throw new RangeError(`${of} needs a name that is not empty`)
   return bytes
 }
@@ -82,12 +81,23 @@ export function deleteOf(key: Uint8Array, rangeEnd: Uint8Array = NO_END): Init<R
   return { request: { kind: 'deleteRange', value: { key, rangeEnd } } }
 }
 
+/** What the fields of a value are. */
+type Shape = Readonly<Record<string, 'string' | 'number'>>
+
+type Fields<Known extends Shape> = {
+  readonly [Name in keyof Known]: Known[Name] extends 'string' ? string : number
+}
+
 /** The fields of a value we wrote. Throws PROTOCOL for one that somebody else did. */
-export function fieldsOf(kv: KeyValue, of: string): Readonly<Record<string, unknown>> {
+export function fieldsOf<const Known extends Shape>(kv: KeyValue, of: string, known: Known): Fields<Known> {
   try {
     const fields: unknown = JSON.parse(text(kv.value))
-    if (typeof fields === 'object' && fields !== null && (fields as { v?: unknown }).v === 1)
-      return Object.assign(Object.create(null), fields)
+    const own: { readonly v?: unknown; readonly [name: string]: unknown } = Object.assign(
+      Object.create(null),
+      fields,
+    )
+    if (own.v === 1 && Object.entries(known).every(([name, type]) => typeof own[name] === type))
+      return own as Fields<Known>
   } catch {
     // It is no JSON: said below.
   }

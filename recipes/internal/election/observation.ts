@@ -237,8 +237,10 @@ export class Observation<Seen> implements AsyncIterableIterator<Seen | undefined
   }
 
   async #compare(): Promise<void> {
+    const watching = this.#state
     const reading = await this.#read()
-    if (reading === undefined || this.#state.kind !== 'watching') return
+    // Another watch, opened after a compaction meanwhile, is compared by itself.
+    if (reading === undefined || this.#state !== watching) return
     this.#control = reading
     this.#check = this.#engine.runtime
       .setTimer(GRACE_MS, () => {

@@ -1,8 +1,10 @@
 import type { SessionContext } from '../../../src/session/session-context.ts'
 import { firstOf } from '../election/signals.ts'
 import { type Claim, claimFailed, endTurns, type Stand, takeTurns } from '../line/claim.ts'
+import { entryOf, isForeign } from '../line/entry.ts'
+import { Lines } from '../line/lines.ts'
 import { oneAtATime } from '../line/rule.ts'
-import { candidateValue, type LeadKeys } from './candidate-entry.ts'
+import { candidateOf, candidateValue, type LeadKeys } from './candidate-entry.ts'
 import { CandidateView } from './candidate-view.ts'
 import { type CandidateStands, claimVacancy, enter, lookAtOwn, type Standing } from './candidate-wire.ts'
 
@@ -125,6 +127,7 @@ class Campaign {
           unlistedSinceMs === undefined ? this.#patienceMs(view, vacantSinceMs) : OTHER_NEWS_MS
         await view.change(this.#signal, patienceMs)
         if (!view.isKnown) continue
+        this.#nameForeign(view)
         const chosen = this.#ownLeader({ leader: view.leader(leader.own.key) })
         if (chosen !== undefined) return chosen
         const isListed = view.candidates.some(
@@ -139,7 +142,10 @@ class Campaign {
           const leads = this.#ownLeader(standing)
           if (leads !== undefined) return leads
           if (standing.candidate?.createRevision !== candidateRevision) return undefined
-          continue
+          if (candidateOf(standing.candidate, this.#keys) !== undefined) continue
+          // Somebody wrote over it: it is no candidate to anybody, and may stay for ever.
+          await candidate.own.remove(candidateRevision)
+          return undefined
         }
         if (!view.isVacant || view.leadersRevision < atLeast) {
           vacantSinceMs = undefined
@@ -175,6 +181,16 @@ class Campaign {
     const { own } = this.#stands.leader
     if (leader === undefined || !own.mayAdopt(leader.createRevision)) return undefined
     return leader.lease === this.#session.leaseId ? leader.createRevision : undefined
+  }
+
+  /** Whatever stands among the leaders keeps everybody from leading. */
+  #nameForeign(view: CandidateView): void {
+    const { leaders } = this.#keys
+    const lines = this.#session.engine.shared(Lines)
+    for (const kv of view.leaders) {
+      const entry = entryOf(kv)
+      if (isForeign(entry, leaders.length, 'one')) lines.nameForeign(entry, leaders)
+    }
   }
 
   async #removeOld({ leader }: Standing): Promise<void> {

@@ -65,6 +65,11 @@ export class CandidateView {
     return this.#candidates ?? []
   }
 
+  /** Whoever leads, stands in the line, or is in the way. */
+  get leaders(): Iterable<KeyValue> {
+    return this.#leaders?.values() ?? []
+  }
+
   get isVacant(): boolean {
     return this.#leaders?.size === 0
   }

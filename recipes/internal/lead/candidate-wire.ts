@@ -60,8 +60,20 @@ export async function enter(
   return understood(both, () => {
     const revision = revisionOf(response.header)
     if (response.succeeded) return { kind: 'leads', revision }
-    return { kind: 'stands', ...standingOf(response.responses.slice(1), revision) }
+    const [registration, ...looked] = response.responses
+    const standing = standingOf(looked, revision)
+    if (!part(registration, 'txn').succeeded) recognise(stands, standing)
+    return { kind: 'stands', ...standing }
   })
+}
+
+/** A key that was there, and whose creation nobody was told of, is that of an attempt without an answer: it made the one or the other. */
+function recognise({ leader, candidate }: CandidateStands, found: Standing): void {
+  const isOfGhost = ({ own }: Stand, kv: KeyValue | undefined) =>
+    kv !== undefined && own.mayAdopt(kv.createRevision)
+  if (!isOfGhost(leader, found.leader) && !isOfGhost(candidate, found.candidate)) return
+  leader.own.adopted()
+  candidate.own.adopted()
 }
 
 /** Turns a candidate into the leader, if it is still the candidate of that revision and nobody leads. One round trip. */

@@ -111,7 +111,9 @@ export class LeadLoop {
       this.#stopListening()
       this.#tell({ kind: 'stopped' })
     }
-    this.#closed.throwIfAborted()
+    // Whoever stops it may close the client before it has ended.
+    const { reason } = this.#closed.signal
+    if (reason !== undefined && this.#stop.signal.reason === reason) throw reason
   }
 
   /** Terms, one after the other, until the session ends, or we had better have another one. */
@@ -185,7 +187,11 @@ export class LeadLoop {
       if (first === 'aborted') await this.#drain(term, work)
       // Released whatever becomes of the function: what it still does is told by its smaller token.
       const wasInOrder = term.held
-      await term.resign().catch(error => this.#client.engine.warn(notReleased(term, error)))
+      await term.resign().catch(async error => {
+        this.#client.engine.warn(notReleased(term, error))
+        // As long as the lease is renewed nobody else leads.
+        await session.close().catch(() => {})
+      })
       // The next term does not begin before this has settled, however long that takes.
       const settled = await work
       if (settled.kind === 'threw' && first !== 'aborted')

@@ -6,6 +6,7 @@ import type { TxnRequest, WatchCreateRequest } from '../../../src/wire/gen/rpc.g
 import { methods } from '../../../src/wire/methods.ts'
 import { uniquePrefix, useEtcd } from '../../support/live.ts'
 import {
+  looksAt,
   quiet,
   type SessionPlayer,
   sessionPlayer,
@@ -337,6 +338,101 @@ test('an end of the round the server forgot to tell is found by reading again', 
   await waiting
 })
 
+test('a loss the server forgot to tell is found by reading again, also of somebody who came later', async t => {
+  const runtime = testRuntime()
+  const { name, players } = await arrange(t, 2)
+  const [gone, witness] = players as [SessionPlayer, SessionPlayer]
+  const here = await sessionPlayer(t, server(), {}, { runtime })
+  const waiting = barrierOf(here, name, 3).await()
+  const broken = t.throwsAsync(waiting)
+  await waits(here, name, 0)
+  const lost = t.throwsAsync(barrierOf(gone, name, 3).await())
+  await waits(gone, name, 0)
+  const forgotten = here.net.dropEvents(() => true)
+  gone.net.vanish()
+  await witness.etcd.lease.revoke(gone.session.leaseId)
+  await forgotten.caught()
+  await quiet(here.net)
+  t.is(await stateOf(waiting), 'pending')
+  runtime.fire(2 * TTL * 1000)
+  t.true(EtcdError.is(await broken, 'BARRIER_BROKEN'))
+  void gone.etcd.close().catch(() => {})
+  await lost
+})
+
+test('those who came after a loss do not wait for one another when whoever came before it is lost as well', async t => {
+  t.timeout(60_000)
+  const { name, players } = await arrange(t, 4)
+  const [a, b, c, d] = players as [SessionPlayer, SessionPlayer, SessionPlayer, SessionPlayer]
+  const lost = [a, b].map(one => t.throwsAsync(barrierOf(one, name, 4).await()))
+  for (const one of [a, b]) await waits(one, name, 0)
+  for (const one of [a, b]) one.net.vanish()
+  await c.etcd.lease.revoke(b.session.leaseId)
+  const later = [barrierOf(c, name, 4).await()]
+  await waits(c, name, 0)
+  later.push(barrierOf(d, name, 4).await())
+  await waits(d, name, 0)
+  await c.etcd.lease.revoke(a.session.leaseId)
+  await come(c, name, 1, 2)
+  later.push(barrierOf(c, name, 4).await(), barrierOf(d, name, 4).await())
+  const arrivals = await Promise.all(later)
+  t.deepEqual(
+    arrivals.map(({ generation }) => generation),
+    [1, 1, 1, 1],
+  )
+  for (const one of [a, b]) void one.etcd.close().catch(() => {})
+  await Promise.all(lost)
+})
+
+test('who finds a key that was taken off its lease waits in peace for the end of the round', async t => {
+  t.timeout(60_000)
+  const { name, players } = await arrange(t, 3)
+  const [a, b, c] = players as [SessionPlayer, SessionPlayer, SessionPlayer]
+  const broken = [a, b].map(one => t.throwsAsync(barrierOf(one, name, 3).await()))
+  for (const one of [a, b]) await waits(one, name, 0)
+  const [, written] = await membersOf(c, name)
+  await c.etcd.put(written!, 'no lease')
+  const last = barrierOf(c, name, 3).await()
+  await waits(c, name, 0)
+  const looked = c.net.count(methods.txn)
+  for (let others = 0; others < 100; others++) await c.etcd.get(name)
+  t.is(c.net.count(methods.txn), looked)
+  t.is(await stateOf(last), 'pending')
+  await barrierOf(a, name, 3).reset()
+  for (const one of await Promise.all(broken)) t.true(EtcdError.is(one, 'BARRIER_BROKEN'))
+  const again = [a, b].map(one => barrierOf(one, name, 3).await())
+  for (const { generation } of await Promise.all([last, ...again])) t.is(generation, 1)
+})
+
+test('who hears late that a round is over does not end the next one', async t => {
+  t.timeout(60_000)
+  const { name, players } = await arrange(t, 4)
+  const [a, b, c, d] = players as [SessionPlayer, SessionPlayer, SessionPlayer, SessionPlayer]
+  const lost = [a, b].map(one => t.throwsAsync(barrierOf(one, name, 4).await()))
+  for (const one of [a, b]) await waits(one, name, 0)
+  for (const one of [a, b]) one.net.vanish()
+  await c.etcd.lease.revoke(b.session.leaseId)
+  const later = [barrierOf(c, name, 4).await()]
+  await waits(c, name, 0)
+  later.push(barrierOf(d, name, 4).await())
+  await waits(d, name, 0)
+  const looking = d.net.stopRequests(methods.txn, looksAt(`${name}/state`))
+  await c.etcd.lease.revoke(a.session.leaseId)
+  const look = await looking.caught()
+  looking.off()
+  await come(c, name, 1, 1)
+  await look.deliver()
+  await come(c, name, 1, 2)
+  later.push(barrierOf(c, name, 4).await(), barrierOf(d, name, 4).await())
+  const arrivals = await Promise.all(later)
+  t.deepEqual(
+    arrivals.map(({ generation }) => generation),
+    [1, 1, 1, 1],
+  )
+  for (const one of [a, b]) void one.etcd.close().catch(() => {})
+  await Promise.all(lost)
+})
+
 test('the loss of the session rejects, and nothing is left', async t => {
   const runtime = testRuntime()
   const { name, players } = await arrange(t, 1)
@@ -413,6 +509,15 @@ test('keys of rounds that were passed go with the next arrival, the last with th
   t.true((await membersOf(watcher, name)).length <= 2)
   await Promise.all(players.map(({ session }) => session.close()))
   t.deepEqual(await membersOf(watcher, name), [])
+})
+
+test('a key that somebody else wrote is told from the state of the barrier', async t => {
+  const { name, players } = await arrange(t, 1)
+  const [one] = players
+  for (const written of ['null', 'seven', '{"v":1,"owner":"a lock"}']) {
+    await one!.etcd.put(`${name}/state`, written)
+    t.true(EtcdError.is(await t.throwsAsync(barrierOf(one!, name, 1).await()), 'PROTOCOL'), written)
+  }
 })
 
 test('what cannot be meant is refused before any request', async t => {

@@ -150,6 +150,22 @@ test('a proclamation whose answer was lost is found done, not made twice', async
   t.is(version, 2n)
 })
 
+test('what is proclaimed is what it was when it was asked for, whenever its turn comes', async t => {
+  const { etcd, session } = await sessionPlayer(t, server())
+  const other = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const leadership = await session.election(name).campaign('me')
+  const value = Buffer.from('as it was')
+  const campaigning = other.session.election(name).campaign(value)
+  const proclaiming = leadership.proclaim(value)
+  value.fill('x')
+  await proclaiming
+  t.is((await etcd.election(name).leader())!.text(), 'as it was')
+  await leadership.resign()
+  await campaigning
+  t.is((await etcd.election(name).leader())!.text(), 'as it was')
+})
+
 test('an attempt to proclaim that is applied late does not bring its value back', async t => {
   const { etcd, net, session } = await sessionPlayer(t, server())
   const name = nameOf(t)
@@ -321,6 +337,8 @@ test('what goes with another lease is refused before anything is sent', async t 
   await t.throwsAsync(session.election(name).resume({ key, revision: 3 as unknown as bigint }), {
     instanceOf: TypeError,
   })
+  await t.throwsAsync(session.election(name).resume(undefined as never), { message: /^resume: / })
+  await t.throwsAsync(session.election(name).campaign('me', null as never), { message: /^campaign: / })
   await t.throwsAsync(session.election(name).campaign(7 as unknown as string), { instanceOf: TypeError })
   await t.throwsAsync(session.election(name).campaign('me', { timeoutMs: 3 } as object), {
     instanceOf: TypeError,

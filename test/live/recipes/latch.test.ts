@@ -255,6 +255,8 @@ test('a key that somebody else wrote is told from a count', async t => {
   const { name, here } = await arrange(t)
   await here.etcd.put(`${name}/count`, 'seven')
   t.true(EtcdError.is(await t.throwsAsync(latchOf(here, name).count()), 'PROTOCOL'))
+  await here.etcd.put(`${name}/count`, '{"v":1,"owner":"a lock"}')
+  t.true(EtcdError.is(await t.throwsAsync(latchOf(here, name).count()), 'PROTOCOL'))
 })
 
 test('what cannot be meant is refused before any request', async t => {

@@ -9,9 +9,10 @@ import {
   type WatchedRevision,
 } from '../../../src/index.ts'
 import { text } from '../../../src/wire/bytes.ts'
-import type { TxnRequest } from '../../../src/wire/gen/rpc.g.ts'
+import { FilterType, type TxnRequest } from '../../../src/wire/gen/rpc.g.ts'
 import { methods } from '../../../src/wire/methods.ts'
 import { uniquePrefix, useEtcd } from '../../support/live.ts'
+import type { MeddlingTransport } from '../../support/meddling-transport.ts'
 import { aborted, keysOf, player, quiet, stateOf, testRuntime, turns } from '../../traits/arena.ts'
 
 const server = useEtcd(test)
@@ -586,8 +587,31 @@ test('an answer to the first request that was lost makes it neither lead twice n
   const term = await ada.term(1)
   t.is(ada.terms.length, 1)
   t.is((await etcd.get(term.key))!.createRevision, term.fencingToken)
+  await quiet(net)
+  // Known to be its own, it is no ghost to be looked out for.
+  t.deepEqual(lookedOutFor(net, name), [])
   await ada.stop()
   t.deepEqual(await keysOf(etcd, name), [])
+  t.deepEqual(await keysOf(etcd, `${name}.candidates`), [])
+})
+
+test('a candidate found to have come by an attempt without an answer is looked out for no more', async t => {
+  const { etcd } = await player(t, server())
+  const { etcd: other, net } = await player(t, server())
+  const name = nameOf(t)
+  const ada = leader(t, etcd, name)
+  await ada.term(1)
+  const stopped = net.stopAnswers(methods.txn, writes(`${name}/`))
+  const ben = leader(t, other, name)
+  const call = await stopped.caught()
+  stopped.off()
+  call.lose()
+  await net.watching(({ key }) => text(key) === `${name}.candidates/`)
+  await quiet(net)
+  t.deepEqual(lookedOutFor(net, name), [])
+  await ada.stop()
+  t.true((await ben.term(1)).held)
+  await ben.stop()
   t.deepEqual(await keysOf(etcd, `${name}.candidates`), [])
 })
 
@@ -702,6 +726,57 @@ test('a candidate whose key somebody deletes becomes one again', async t => {
   await ben.stop()
 })
 
+test('a candidate whose key somebody writes over becomes one again, and leaves nothing', async t => {
+  const { etcd } = await player(t, server())
+  const name = nameOf(t)
+  const ada = leader(t, etcd, name)
+  await ada.term(1)
+  const ben = leader(t, etcd, name, { owner: 'ben' })
+  await candidates(etcd, name, 1)
+  const [written] = (await etcd.range(prefix(`${name}.candidates/`))).kvs
+  await etcd.put(written!.key, 'not a candidate')
+  while ((await etcd.get(written!.key))?.lease !== written!.lease);
+  await ada.stop()
+  t.true((await ben.term(1)).held)
+  await ben.stop()
+  t.deepEqual(await keysOf(etcd, `${name}.candidates`), [])
+})
+
+test('a key that keeps everybody from leading is named', async t => {
+  const { etcd } = await player(t, server())
+  const name = nameOf(t)
+  const warnings: string[] = []
+  const named = new Promise<void>(resolve => {
+    etcd.on('warning', ({ code, message }) => {
+      if (code !== 'FOREIGN_KEY') return
+      warnings.push(message)
+      resolve()
+    })
+  })
+  await etcd.put(`${name}/config`, '')
+  const ada = leader(t, etcd, name)
+  await named
+  t.is(ada.terms.length, 0)
+  await etcd.delete(`${name}/config`)
+  await ada.term(1)
+  await ada.stop()
+  t.is(warnings.length, 1)
+  t.true(warnings[0]!.includes(`${name}/config`))
+})
+
+test('lead that was stopped resolves, also when the client is closed before it has ended', async t => {
+  const { etcd } = await player(t, server())
+  const other = await player(t, server())
+  const name = nameOf(t)
+  const stopping = new AbortController()
+  const leading = etcd.lead(name, term => aborted(term.signal), { signal: stopping.signal })
+  while ((await other.etcd.election(name).leader()) === undefined);
+  stopping.abort(new Error('enough'))
+  await etcd.close()
+  await t.notThrowsAsync(leading)
+  t.is(await other.etcd.election(name).leader(), undefined)
+})
+
 test('stopping one who only waits leaves nothing of it', async t => {
   const { etcd, net } = await player(t, server())
   const name = nameOf(t)
@@ -807,6 +882,12 @@ function leadersAfter(log: readonly WatchedRevision[]): readonly number[] {
     }
     return leaders.size
   })
+}
+
+/** The keys of the election that are looked out for in case they appear. */
+function lookedOutFor(net: MeddlingTransport, name: string): readonly string[] {
+  const forPuts = net.watches.filter(({ filters }) => filters.includes(FilterType.noDelete))
+  return forPuts.map(({ key }) => text(key)).filter(key => key.startsWith(name))
 }
 
 function writes(prefixed: string): (txn: TxnRequest) => boolean {

@@ -4,9 +4,12 @@ import type { Random } from '../random.ts'
 import type { OpenAcquisition } from '../recorder.ts'
 import type { SimulatedProcess } from '../simulated-process.ts'
 import { connected, pause, type Stage, type Workload } from '../stage.ts'
-import { codeOf, expected, guardedWrite, untilOver } from './acting.ts'
+import { codeOf, expected, guardedWrite, openSession, untilOver } from './acting.ts'
 
-/** Processes that lead whenever they can, resign, fail, hand over and are stopped, with all kinds of priorities. */
+/**
+ * Processes that lead whenever they can, resign, fail, hand over and are stopped, with all kinds of priorities, and
+ * now and then stand in the line of the leaders itself, as programs in other languages do.
+ */
 export const leadWorkload: Workload = {
   name: 'lead',
   lines: ({ lines }) => Array.from({ length: lines }, (_, index) => `${leadName(index)}/`),
@@ -17,7 +20,10 @@ export const leadWorkload: Workload = {
     const roles = Array.from({ length: stage.plan.lines }, (_, index) =>
       role(etcd, { process, stage, random: random.fork(`role ${index}`) }, leadName(index)),
     )
-    await Promise.all(roles)
+    const outsiders = Array.from({ length: stage.plan.lines }, (_, index) =>
+      outsider(etcd, { process, stage, random: random.fork(`outsider ${index}`) }, leadName(index)),
+    )
+    await Promise.all([...roles, ...outsiders])
     await etcd.close()
   },
   afterwards: async (process, stage) => {
@@ -93,6 +99,47 @@ async function role(etcd: Etcd, scene: Scene, name: string): Promise<void> {
       stop()
     }
     if (!stage.isOver) await pause(process, random.exponential(500))
+  }
+}
+
+/** Campaigns for itself, leads for a moment and resigns. */
+async function outsider(etcd: Etcd, scene: Scene, name: string): Promise<void> {
+  const { process, stage, random } = scene
+  while (!stage.isOver) {
+    await pause(process, random.between(0, 20_000))
+    if (stage.isOver) return
+    const session = await openSession(etcd, process, stage)
+    if (session === undefined) continue
+    const acquisition = stage.recorder.acquisition(process, `${name}/`)
+    const leaving = new AbortController()
+    const stop = untilOver(process, stage, () => leaving.abort(new Error('the play is over')))
+    try {
+      const leadership = await session.election(name).campaign('an outsider', { signal: leaving.signal })
+      const { belief } = acquisition
+      acquisition.settle('ok', { key: mapKey(leadership.key), token: leadership.fencingToken })
+      const look = () => {
+        if (!leadership.held) belief.end('looked')
+      }
+      look()
+      if (leadership.signal.aborted) belief.end(codeOf(leadership.signal.reason))
+      leadership.signal.addEventListener('abort', () => belief.end(codeOf(leadership.signal.reason)), {
+        once: true,
+      })
+      const stopLooking = process.onGoingOn(look)
+      await pause(process, random.exponential(200))
+      look()
+      if (random.chance(0.3)) await guardedWrite({ process, stage, handle: leadership, acquisition })
+      look()
+      belief.end()
+      stopLooking()
+      await leadership.resign()
+    } catch (error) {
+      acquisition.settle('failed')
+      if (!leaving.signal.aborted) expected(stage, error, 'campaign')
+    } finally {
+      stop()
+      await session.close().catch(error => expected(stage, error, 'close'))
+    }
   }
 }
 
