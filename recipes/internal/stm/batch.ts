@@ -27,6 +27,8 @@ const OVERHEAD_BYTES = 32
 const MARKER_OPERATIONS = 5
 
 const ABSENT: Written = { revision: 0n }
+/** No key was ever written then. */
+const NEVER: Written = { revision: -1n }
 
 /** One transaction that has run, with what it is to be committed on. */
 export interface Finished {
@@ -234,13 +236,18 @@ function conditionsOf({ isolation, reads, log, since, pending }: Finished): Cond
   const conditions = new Conditions()
   if (isolation === 'read-committed') return conditions
   const { same, untouched, again } = conditions
+  const saw = (key: string, written: Written) => {
+    const before = same.get(key)
+    // Seen in two states, at a level at which that can happen: it is not in both of them now.
+    same.set(key, before === undefined || before.revision === written.revision ? written : NEVER)
+  }
   for (const { interval, items, at } of reads.stored) {
     again.set(nameOf(interval), { interval, items })
     if (isOneKey(interval)) {
-      same.set(interval.from, items[0]?.written ?? ABSENT)
+      saw(interval.from, items[0]?.written ?? ABSENT)
       continue
     }
-    for (const { key, written } of items) same.set(key, written)
+    for (const { key, written } of items) saw(key, written)
     if (isolation !== 'repeatable-reads') {
       untouched.set(nameOf(interval), { interval, since: at.revision ?? 0n })
     }

@@ -14,8 +14,6 @@ import { StmReader } from './reader.ts'
 import type { Snapshot } from './snapshot.ts'
 import { BatchView, type Missing } from './view.ts'
 
-/** How often one batch may stop to read what its members turned out to need. */
-const READS_PER_BATCH = 8
 /** No batch is put together for longer, in milliseconds, so that the first of it need not wait for the last. */
 const FORMING_MS = 5
 const MOST_MEMBERS = 512
@@ -151,10 +149,8 @@ export class Lane {
     }
     const { runtime } = this.#engine
     const untilMs = runtime.now() + FORMING_MS
-    let missing = this.#queue.flatMap(({ footprint }) =>
-      footprint === undefined ? [] : unknownTo(snapshot, footprint),
-    )
-    for (let reads = 0; this.#queue.length > 0; reads++) {
+    let missing = this.#queue.flatMap(({ footprint }) => unknownTo(snapshot, footprint))
+    while (this.#queue.length > 0) {
       if (!(await this.#prefetch(snapshot, base, missing))) {
         this.#release(this.#queue.splice(0))
         return seats
@@ -173,7 +169,10 @@ export class Lane {
         if (ran === 'aside' || member.isOver) continue
         const next = this.#seat(batch, seats, { member, ran }, base)
         if (next === 'missing') {
-          missing.push((ran.outcome as Extract<Outcome, { kind: 'missing' }>).missing)
+          missing.push(
+            (ran.outcome as Extract<Outcome, { kind: 'missing' }>).missing,
+            ...unknownTo(snapshot, member.footprint),
+          )
           later.push(member)
         }
         const full = seats.length >= MOST_MEMBERS || (seats.length > 0 && runtime.now() > untilMs)
@@ -184,10 +183,6 @@ export class Lane {
         }
       }
       this.#queue.unshift(...later)
-      if (reads >= READS_PER_BATCH) {
-        this.#release(this.#queue.splice(0))
-        return seats
-      }
     }
     return seats
   }
@@ -197,7 +192,9 @@ export class Lane {
     const { member, ran } = seat
     switch (ran.outcome.kind) {
       case 'missing':
-        return 'missing'
+        if (member.mayStopBatch()) return 'missing'
+        member.goApart()
+        return 'gone'
       case 'too-early':
         if (seats.length > 0) return 'next-batch'
         member.tell({ kind: 'again' })
@@ -213,7 +210,9 @@ export class Lane {
         try {
           if (!batch.add(finished)) return 'next-batch'
         } catch (error) {
-          member.tell({ kind: 'failed', error })
+          // Too much to be compared. What is only read, by itself and at one revision, need not be.
+          if (finished.log.isEmpty) member.goApart()
+          else member.tell({ kind: 'failed', error })
           return 'gone'
         }
         this.#crossing.claim(this, finished)
@@ -254,7 +253,11 @@ export class Lane {
     this.#state = 'committing'
     const batch = this.#batch
     const markers = seats.find(({ member }) => member.markers !== undefined)?.member.markers
-    const result = await this.#committer.commit(batch, { markers, company: 'welcome' })
+    const result = await this.#committer.commit(batch, {
+      markers,
+      company: 'welcome',
+      isWanted: () => seats.every(({ member }) => !member.isOver),
+    })
     this.#impatient?.cancel()
     this.#impatient = undefined
     switch (result.kind) {
@@ -270,6 +273,9 @@ export class Lane {
         batch.fate.resolve(false)
         for (const { member } of seats) member.tell({ kind: 'again' })
         return this.#end()
+      case 'unwanted':
+        batch.fate.resolve(false)
+        return this.#without(seats)
       case 'failed':
         batch.fate.resolve(false)
         return this.#failed(seats, result.error)
@@ -292,12 +298,8 @@ export class Lane {
   /** The answer has brought what there is now, so nothing needs to be read. */
   async #again(seats: readonly Seat[]): Promise<void> {
     const members = seats.map(({ member }) => member).filter(member => member.mayGoOn())
-    if (this.#abandoned) {
-      for (const member of members) member.tell({ kind: 'again' })
-      return this.#end()
-    }
-    this.#queue.unshift(...members)
-    if (members.some(({ conflicts }) => conflicts > 1)) await this.#rest()
+    this.#comeBack(members)
+    if (!this.#abandoned && members.some(({ conflicts }) => conflicts > 1)) await this.#rest()
   }
 
   #rest(): Promise<void> {
@@ -306,15 +308,32 @@ export class Lane {
     })
   }
 
+  /** The others have seen what is not to be: they run once more. */
+  #without(seats: readonly Seat[]): void {
+    this.#comeBack(seats.map(({ member }) => member).filter(member => !member.isOver))
+  }
+
   #failed(seats: readonly Seat[], error: unknown): void {
-    if (seats.length > 1 && isItsOwnFault(error) && !this.#abandoned) {
+    if (seats.length > 1 && isItsOwnFault(error)) {
       // One of them is at fault. Each by itself, the others are not.
       for (const { member } of seats) member.solo = true
-      this.#queue.unshift(...seats.map(({ member }) => member))
-      return
+      return this.#comeBack(seats.map(({ member }) => member))
     }
-    for (const { member } of seats) member.tell({ kind: 'failed', error: ownError(error) })
+    const isUnknown = EtcdError.is(error) && error.outcome === 'unknown'
+    for (const { member, ran } of seats) {
+      // Whoever wrote nothing can find out what there is.
+      const mayAsk = isUnknown && member.finished(ran, undefined).log.isEmpty
+      member.tell(mayAsk ? { kind: 'again' } : { kind: 'failed', error: ownError(error) })
+    }
     this.#end()
+  }
+
+  /** To the head of the next batch; each for itself if there is none. */
+  #comeBack(members: readonly Member[]): void {
+    if (this.#abandoned) {
+      this.#release(members)
+      this.#end()
+    } else this.#queue.unshift(...members)
   }
 
   /** The commit under way may take for ever: nobody else is to wait for it. */
@@ -343,8 +362,12 @@ function clash(one: Finished, other: Finished): boolean {
   )
 }
 
-function unknownTo(snapshot: Snapshot, { reads }: Finished): Pick<Missing, 'interval' | 'limit'>[] {
-  return [...reads.stored].flatMap(({ interval }) =>
+function unknownTo(
+  snapshot: Snapshot,
+  footprint: Finished | undefined,
+): readonly Pick<Missing, 'interval' | 'limit'>[] {
+  if (footprint === undefined) return []
+  return [...footprint.reads.stored].flatMap(({ interval }) =>
     snapshot.find(interval, 0) === undefined ? [{ interval, limit: 0 }] : [],
   )
 }

@@ -16,6 +16,8 @@ import { WriteLog } from './write-log.ts'
 const TURN_MS = 2
 /** Nobody holds up the others of its batch for longer. */
 const LONGEST_TURN_MS = 1000
+/** How often batches may stop to read what one function turned out to need. */
+const MOST_STOPS = 8
 
 /** One run of the function, to its end. */
 export interface Ran {
@@ -68,6 +70,8 @@ export class Member {
   #suspended: Deferred<View | undefined> | undefined
   #runs = 0
   #conflicts = 0
+  #stops = 0
+  #apart = false
   #turnMs = TURN_MS
   #over = false
 
@@ -105,7 +109,8 @@ export class Member {
   /** Runs the function on a view of its own, or in a lane that its first read leads to. */
   start(view: View): Promise<Ran> {
     this.#travel = undefined
-    const mayJoin = this.isolation === 'serializable-snapshot' || this.isolation === 'serializable'
+    const mayJoin =
+      !this.#apart && (this.isolation === 'serializable-snapshot' || this.isolation === 'serializable')
     return this.#run(
       view,
       !mayJoin
@@ -189,6 +194,22 @@ export class Member {
     return false
   }
 
+  /** It has asked for what its batch did not know: may the batch fetch that and run it again? */
+  mayStopBatch(): boolean {
+    this.#stops += 1
+    return this.#stops <= MOST_STOPS
+  }
+
+  /**
+   * What it reads is too much for a batch, or takes too long one after the other. It begins by itself from now on:
+   * when it meets others at its commit, it brings along what it will read.
+   */
+  goApart(): void {
+    this.#apart = true
+    this.#stops = 0
+    this.tell({ kind: 'again' })
+  }
+
   /** After a conflict: may it try again? If not, it has been told. */
   mayGoOn(): boolean {
     if (this.#over) return false
@@ -226,10 +247,10 @@ export class Member {
   }
 }
 
-export function tooManyConflicts(attempts: number): EtcdError {
+export function tooManyConflicts(attempts: number, cause?: unknown): EtcdError {
   return new EtcdError(
     'CONFLICT',
     `[CONFLICT] nothing was written: in ${attempts} attempts, something the transaction had read was changed by others each time`,
-    { outcome: 'rejected' },
+    { outcome: 'rejected', cause },
   )
 }
