@@ -7,6 +7,7 @@ import type { Outcome } from './attempt.ts'
 import { Batch, type Finished } from './batch.ts'
 import { StmCommitter } from './commit.ts'
 import { isItsOwnFault } from './courier.ts'
+import { Courtesy, SharedPause } from './courtesy.ts'
 import type { Interval } from './interval.ts'
 import { anyOverlap } from './interval.ts'
 import type { Member, Ran } from './member.ts'
@@ -56,12 +57,15 @@ export class Lane {
   readonly #reader: StmReader
   readonly #committer: StmCommitter
   readonly #backoff: Backoff
+  readonly #courtesy = new Courtesy()
   #queue: Member[] = []
   /** Being formed or committed, or just committed. */
   #batch: Batch = new Batch()
   #snapshot: Snapshot | undefined
   #state: 'forming' | 'committing' | 'gathering' | 'over' = 'committing'
   #impatient: Timer | undefined
+  /** Before the next batch, in milliseconds. */
+  #pauseMs = 0
   #abandoned = false
 
   constructor(engine: Engine, crossing: Crossing) {
@@ -116,6 +120,8 @@ export class Lane {
       if (this.#state === 'over') return
       await this.#gather()
       if (this.#queue.length === 0) return this.#end()
+      if (this.#pauseMs > 0) await this.#engine.shared(SharedPause).take(this.#pauseMs)
+      this.#pauseMs = 0
       this.#state = 'forming'
       this.#batch = new Batch()
       this.#crossing.clear(this)
@@ -252,6 +258,8 @@ export class Lane {
   async #commit(seats: readonly Seat[]): Promise<void> {
     this.#state = 'committing'
     const batch = this.#batch
+    const { runtime } = this.#engine
+    const sinceMs = runtime.now()
     const markers = seats.find(({ member }) => member.markers !== undefined)?.member.markers
     const result = await this.#committer.commit(batch, {
       markers,
@@ -263,11 +271,13 @@ export class Lane {
     switch (result.kind) {
       case 'committed':
         this.#backoff.reset()
+        this.#pauseMs = this.#courtesy.committed(runtime.now() - sinceMs)
         this.#committed(batch, seats, result.revision)
         return this.#abandoned ? this.#end() : undefined
       case 'conflict':
         batch.fate.resolve(false)
         this.#snapshot = result.snapshot
+        this.#courtesy.lost()
         return this.#again(seats)
       case 'aborted':
         batch.fate.resolve(false)
@@ -299,7 +309,9 @@ export class Lane {
   async #again(seats: readonly Seat[]): Promise<void> {
     const members = seats.map(({ member }) => member).filter(member => member.mayGoOn())
     this.#comeBack(members)
-    if (!this.#abandoned && members.some(({ conflicts }) => conflicts > 1)) await this.#rest()
+    if (!this.#abandoned && members.some(({ isEager }) => !isEager)) {
+      await this.#rest()
+    }
   }
 
   #rest(): Promise<void> {

@@ -18,6 +18,7 @@ const TURN_MS = 2
 const LONGEST_TURN_MS = 1000
 /** How often batches may stop to read what one function turned out to need. */
 const MOST_STOPS = 8
+const EAGER_CONFLICTS = 40
 
 /** One run of the function, to its end. */
 export interface Ran {
@@ -99,6 +100,14 @@ export class Member {
 
   get conflicts(): number {
     return this.#conflicts
+  }
+
+  /**
+   * Is it to try again without a pause? Right after a conflict it knows what there is, and whoever was faster lets
+   * it go first before long; after a pause it knows nothing.
+   */
+  get isEager(): boolean {
+    return this.#conflicts < EAGER_CONFLICTS
   }
 
   /** Once the run has come to a lane, what becomes of it is told by the lane, perhaps before it has ended. */

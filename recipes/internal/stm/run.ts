@@ -82,9 +82,9 @@ export class StmRun {
           break
         }
         case 'conflict':
-          known = verdict.snapshot
           if (!this.#member.mayGoOn()) throw tooManyConflicts(this.#member.conflicts)
-          if (this.#member.conflicts > 1) await this.#pause()
+          if (this.#member.isEager) known = verdict.snapshot
+          else await this.#pause()
           break
         case 'again':
           // A lane that fell apart: all of its members are back at once.

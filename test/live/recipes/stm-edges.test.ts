@@ -1,9 +1,10 @@
 import test from 'ava'
 import { EtcdError, prefix, type StmOptions, type Transaction } from '../../../src/index.ts'
+import { mapKey } from '../../../src/wire/bytes.ts'
 import type { TxnRequest } from '../../../src/wire/gen/rpc.g.ts'
 import { methods } from '../../../src/wire/methods.ts'
 import { uniquePrefix, useEtcd } from '../../support/live.ts'
-import { player, quiet, testRuntime } from '../../traits/arena.ts'
+import { player, quiet, stateOf, testRuntime } from '../../traits/arena.ts'
 
 const server = useEtcd(test)
 
@@ -14,7 +15,7 @@ test('a call that was aborted between two attempts runs no more and writes nothi
     ...node,
     random: () => 0.5,
     setTimer: (delayMs: number, action: () => void) => {
-      // The first pause there is: after the second conflict.
+      // The first pause there is: after many conflicts.
       if (delayMs === 1) leave.abort(new Error('enough'))
       return node.setTimer(delayMs, action)
     },
@@ -27,15 +28,16 @@ test('a call that was aborted between two attempts runs no more and writes nothi
     async tx => {
       runs += 1
       await tx.get(key)
-      if (runs <= 2) await other.etcd.put(key, `${runs}`)
+      await other.etcd.put(key, `${runs}`)
       tx.put(key, 'mine')
     },
     { isolation: 'repeatable-reads', signal: leave.signal },
   )
   await t.throwsAsync(running, { message: 'enough' })
+  const before = runs
   await new Promise(resolve => node.setTimer(20, () => resolve(undefined)))
-  t.is(runs, 2)
-  t.is((await other.etcd.get(key))?.text(), '2')
+  t.is(runs, before)
+  t.is((await other.etcd.get(key))?.text(), `${before}`)
 })
 
 test('repeatable reads: what was read twice in different ways is the same at the commit', async t => {
@@ -377,6 +379,44 @@ test('orElse takes two functions', async t => {
     etcd.stm(tx => tx.orElse(() => 1, undefined as never)),
     { instanceOf: TypeError },
   )
+})
+
+test('clients that change one key without a pause take turns', async t => {
+  t.timeout(60_000)
+  const players = [await player(t, server()), await player(t, server())]
+  const key = `${uniquePrefix(t)}k`
+  const made = [0, 0]
+  let isOver = false
+  await Promise.all(
+    players.map(async ({ etcd }, index) => {
+      for (let round = 0; round < 300 && !isOver; round++) {
+        await etcd.stm(async tx => {
+          tx.put(key, String(Number((await tx.get(key))?.text() ?? 0) + 1))
+        })
+        made[index]! += 1
+      }
+      isOver = true
+    }),
+  )
+  t.is(Number((await players[0]!.etcd.get(key))?.text()), made[0]! + made[1]!)
+  // The one that is done first has let the other go first now and then.
+  t.true(Math.min(...made) >= 60, `${made}`)
+})
+
+test('a retry whose event was lost looks for itself after a while', async t => {
+  const runtime = testRuntime()
+  const { etcd, net } = await player(t, server(), { runtime })
+  const key = `${uniquePrefix(t)}k`
+  const waiting = etcd.stm(async tx => tx.check(await tx.get(key)).text())
+  await net.watching(watch => mapKey(watch.key) === key)
+  const dropped = net.dropEvents(({ kv }) => mapKey(kv!.key) === key)
+  await etcd.put(key, 'x')
+  await dropped.caught()
+  t.is(await stateOf(waiting), 'pending')
+  t.is(runtime.fire(30_000), 1)
+  t.is((await waiting).value, 'x')
+  await quiet(net)
+  t.is(runtime.pending(30_000), 0)
 })
 
 /** Is this a commit that puts something? */
