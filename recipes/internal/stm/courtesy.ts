@@ -6,6 +6,7 @@ const MOST_IN_A_ROW = 32
 const FEWEST_IN_A_ROW = 4
 /** A pause others can make use of lets them send what they have just learned: two round trips. */
 const ROUND_TRIPS = 2
+const LONGEST_PAUSE_MS = 500
 
 /**
  * Lets other clients go first now and then. Whoever commits without a pause wins every time: what another has read
@@ -14,6 +15,8 @@ const ROUND_TRIPS = 2
 export class Courtesy {
   #most = MOST_IN_A_ROW
   #inARow = 0
+  /** Of those in a row: about a round trip, whatever may have held up the others. */
+  #fastestMs = LONGEST_PAUSE_MS
   #hasPaused = false
 
   /** A commit took so long, in milliseconds. How long to pause after it: zero, as a rule. */
@@ -22,17 +25,24 @@ export class Courtesy {
     if (this.#hasPaused) this.#most = Math.min(MOST_IN_A_ROW, 2 * this.#most)
     this.#hasPaused = false
     this.#inARow += 1
+    this.#fastestMs = Math.min(this.#fastestMs, tookMs)
     if (this.#inARow < this.#most) return 0
-    this.#inARow = 0
+    const pauseMs = Math.min(LONGEST_PAUSE_MS, ROUND_TRIPS * this.#fastestMs)
+    this.#begin()
     this.#hasPaused = true
-    return ROUND_TRIPS * tookMs
+    return pauseMs
   }
 
   /** Somebody else was faster. */
   lost(): void {
-    this.#inARow = 0
+    this.#begin()
     this.#hasPaused = false
     this.#most = FEWEST_IN_A_ROW
+  }
+
+  #begin(): void {
+    this.#inARow = 0
+    this.#fastestMs = LONGEST_PAUSE_MS
   }
 }
 

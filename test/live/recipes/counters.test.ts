@@ -176,6 +176,23 @@ test('ids of blocks are given once, across clients, for one request per block', 
   t.throws(() => one.etcd.idBlocks(name, { size: 0 }), { instanceOf: RangeError })
 })
 
+test('whoever does not wait for an id any more leaves the block to the others', async t => {
+  const { etcd, net } = await player(t, server())
+  const ids = etcd.idBlocks(`${uniquePrefix(t)}ids`, { size: 10 })
+  const trap = net.stopRequests(methods.txn)
+  const leave = new AbortController()
+  const left = t.throwsAsync(ids.next({ signal: leave.signal }), { message: 'enough' })
+  const other = ids.next()
+  const call = await trap.caught()
+  trap.off()
+  leave.abort(new Error('enough'))
+  await left
+  await call.deliver()
+  t.is(await other, 0n)
+  t.is(await ids.next(), 1n)
+  await t.throwsAsync(ids.next({ signal: leave.signal }), { message: 'enough' })
+})
+
 test('a versioned value is set only on top of what was seen, and updated by a function', async t => {
   const { etcd } = await player(t, server())
   const value = etcd.value(`${uniquePrefix(t)}config`)

@@ -12,6 +12,7 @@ const OPENING = 100
 const TOTAL = ACCOUNTS.length * OPENING
 const BANK = { from: 'stm/account/', to: 'stm/account0' }
 const LIST = { from: 'stm/list/', to: 'stm/list0' }
+const LONGEST_LIST = 6
 
 /** Processes that move money between a few accounts, look at all of them at once, and wait for it. */
 export const stmWorkload: Workload = {
@@ -46,12 +47,13 @@ interface Scene {
 
 /** What one run saw and wrote, for the checkers. */
 class Run {
-  readonly seen: Seen[] = []
+  readonly seen: Seen[]
   readonly wrote = new Map<string, string | undefined>()
   readonly #tx: Transaction
 
-  constructor(tx: Transaction) {
+  constructor(tx: Transaction, seen: Seen[] = []) {
     this.#tx = tx
+    this.seen = seen
   }
 
   async get(key: string): Promise<string | undefined> {
@@ -67,6 +69,29 @@ class Run {
     return values
   }
 
+  /** The key of the first of a span, if there is one: what lies behind it does not count. */
+  async first(span: { readonly from: string; readonly to: string }): Promise<string | undefined> {
+    const [found] = await this.#tx.range(prefix(span.from), { limit: 1 })
+    if (found === undefined) {
+      this.seen.push({ span, values: new Map() })
+      return undefined
+    }
+    const key = mapKey(found.key)
+    this.seen.push({ span: { from: span.from, to: `${key}\0` }, values: new Map([[key, found.text()]]) })
+    return key
+  }
+
+  /** Keeps what both have seen, and what the one that did not retry has written. */
+  async either(first: (run: Run) => Promise<void>, second: (run: Run) => Promise<void>): Promise<void> {
+    const branch = (body: (run: Run) => Promise<void>) => async (tx: Transaction) => {
+      const run = new Run(tx, this.seen)
+      await body(run)
+      return run
+    }
+    const { wrote } = await this.#tx.orElse(branch(first), branch(second))
+    for (const [key, value] of wrote) this.wrote.set(key, value)
+  }
+
   put(key: string, value: string): void {
     this.#tx.put(key, value)
     this.wrote.set(key, value)
@@ -75,6 +100,11 @@ class Run {
   delete(key: string): void {
     this.#tx.delete(key)
     this.wrote.set(key, undefined)
+  }
+
+  clearList(): void {
+    this.#tx.deletePrefix(LIST.from)
+    for (let index = 0; index < LONGEST_LIST; index++) this.wrote.set(`${LIST.from}${index}`, undefined)
   }
 
   check(condition: boolean): void {
@@ -94,13 +124,17 @@ async function teller(etcd: Etcd, scene: Scene): Promise<void> {
     const body =
       kind < 0.55
         ? transfer(random, process)
-        : kind < 0.7
+        : kind < 0.65
           ? look(stage)
-          : kind < 0.85
+          : kind < 0.77
             ? list(random)
-            : kind < 0.93
-              ? blind(random)
-              : wait(random)
+            : kind < 0.83
+              ? head
+              : kind < 0.88
+                ? either(random)
+                : kind < 0.94
+                  ? blind(random)
+                  : wait(random)
     await transact(etcd, scene, `${count}-${random.integer(0, 1e9)}`, body)
   }
 }
@@ -140,9 +174,35 @@ function list(random: Random): Body {
   const grows = random.chance(0.6)
   return async (run, unique) => {
     const keys = [...(await run.range(LIST)).keys()]
-    if (grows && keys.length < 6) run.put(`${LIST.from}${keys.length}`, `${unique}|item`)
+    if (grows && keys.length < LONGEST_LIST) run.put(`${LIST.from}${keys.length}`, `${unique}|item`)
     else if (keys.length > 0) run.delete(keys.at(-1)!)
   }
+}
+
+/** Takes the first of the list; begins another one when there is none. */
+async function head(run: Run, unique: string): Promise<void> {
+  const first = await run.first(LIST)
+  if (first !== undefined) return run.delete(first)
+  run.clearList()
+  run.put(`${LIST.from}${LONGEST_LIST - 1}`, `${unique}|only`)
+}
+
+/** What the left side has written must be nowhere if the right side is taken. */
+function either(random: Random): Body {
+  const account = random.pick(ACCOUNTS)
+  const least = random.integer(80, 130)
+  return (run, unique) =>
+    run.either(
+      async left => {
+        const has = balance(await left.get(account))
+        left.put('stm/note', `${unique}|left`)
+        left.check(has >= least)
+      },
+      async right => {
+        await right.get('stm/note')
+        right.put('stm/note', `${unique}|right`)
+      },
+    )
 }
 
 /** Writes one key because of another. */
