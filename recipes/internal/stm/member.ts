@@ -181,7 +181,7 @@ export class Member {
       log: outcome.kind === 'value' ? log : new WriteLog(),
       since: () => (reads.isEmpty ? undefined : base),
       pending: 'in-this-batch',
-      marked: this.markers !== undefined,
+      markers: this.markers,
     }
   }
 

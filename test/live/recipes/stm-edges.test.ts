@@ -1,5 +1,5 @@
 import test from 'ava'
-import { EtcdError, prefix, type StmOptions, type Transaction } from '../../../src/index.ts'
+import { EtcdError, everything, prefix, type StmOptions, type Transaction } from '../../../src/index.ts'
 import { mapKey } from '../../../src/wire/bytes.ts'
 import type { TxnRequest } from '../../../src/wire/gen/rpc.g.ts'
 import { methods } from '../../../src/wire/methods.ts'
@@ -371,6 +371,44 @@ test('a lease of markers that is gone costs an attempt, not the transaction', as
     etcd.stm(tx => tx.put(`${p}c`, 'x', { lease: 4242n }), { exactlyOnce }),
     { code: 'LEASE_NOT_FOUND' },
   )
+})
+
+test('a transaction that would delete its own markers is refused, and alone', async t => {
+  const { etcd, net } = await player(t, server())
+  const p = uniquePrefix(t)
+  const inside = etcd.namespace(p)
+  await inside.put('k', '0')
+  const before = net.count(methods.txn)
+  await t.throwsAsync(
+    inside.stm(tx => tx.delete(everything), { exactlyOnce: true }),
+    { instanceOf: RangeError, message: /markers below/ },
+  )
+  t.is(net.count(methods.txn), before)
+  const trap = net.stopRequests(methods.txn, writes)
+  const inc = () =>
+    inside.stm(async tx => {
+      tx.put('k', String(Number((await tx.get('k'))?.text()) + 1))
+    })
+  const first = inc()
+  const commit = await trap.caught()
+  trap.off()
+  const second = inc()
+  const refused = t.throwsAsync(
+    inside.stm(
+      async tx => {
+        await tx.get('k')
+        tx.deletePrefix('quorate/')
+      },
+      { exactlyOnce: true },
+    ),
+    { instanceOf: RangeError },
+  )
+  await quiet(net)
+  await commit.deliver()
+  await Promise.all([first, second, refused])
+  t.is((await inside.get('k'))?.text(), '2')
+  await inside.stm(tx => tx.deletePrefix('k'), { exactlyOnce: true })
+  t.is(await inside.get('k'), undefined)
 })
 
 test('orElse takes two functions', async t => {
