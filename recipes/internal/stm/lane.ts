@@ -66,6 +66,8 @@ export class Lane {
   #impatient: Timer | undefined
   /** Before the next batch, in milliseconds. */
   #pauseMs = 0
+  /** For how many members: fewer and fewer while one of them is at fault, until it is alone. */
+  #room = MOST_MEMBERS
   #abandoned = false
 
   constructor(engine: Engine, crossing: Crossing) {
@@ -166,10 +168,6 @@ export class Lane {
       while (this.#queue.length > 0) {
         const member = this.#queue.shift()!
         if (member.isOver) continue
-        if (member.solo && seats.length > 0) {
-          this.#queue.unshift(...later, member)
-          return seats
-        }
         const view = new BatchView(batch, snapshot, base, this.#reader)
         const ran = await member.takeTurn(view)
         if (ran === 'aside' || member.isOver) continue
@@ -181,9 +179,9 @@ export class Lane {
           )
           later.push(member)
         }
-        const full = seats.length >= MOST_MEMBERS || (seats.length > 0 && runtime.now() > untilMs)
+        const full = seats.length >= this.#room || (seats.length > 0 && runtime.now() > untilMs)
         if (next === 'next-batch') later.push(member)
-        if (next === 'next-batch' || full || (member.solo && seats.length > 0)) {
+        if (next === 'next-batch' || full) {
           this.#queue.unshift(...later)
           return seats
         }
@@ -271,6 +269,7 @@ export class Lane {
     switch (result.kind) {
       case 'committed':
         this.#backoff.reset()
+        this.#room = Math.min(MOST_MEMBERS, 2 * this.#room)
         this.#pauseMs = this.#courtesy.committed(runtime.now() - sinceMs)
         this.#committed(batch, seats, result.revision)
         return this.#abandoned ? this.#end() : undefined
@@ -327,8 +326,8 @@ export class Lane {
 
   #failed(seats: readonly Seat[], error: unknown): void {
     if (seats.length > 1 && isItsOwnFault(error)) {
-      // One of them is at fault. Each by itself, the others are not.
-      for (const { member } of seats) member.solo = true
+      // One of them is at fault, and it is in one half of them.
+      this.#room = Math.floor(seats.length / 2)
       return this.#comeBack(seats.map(({ member }) => member))
     }
     const isUnknown = EtcdError.is(error) && error.outcome === 'unknown'
@@ -337,7 +336,8 @@ export class Lane {
       const mayAsk = isUnknown && member.finished(ran, undefined).log.isEmpty
       member.tell(mayAsk ? { kind: 'again' } : { kind: 'failed', error: ownError(error) })
     }
-    this.#end()
+    // The others are still waiting for their turn, and what the lane knows still holds.
+    if (!isItsOwnFault(error) || this.#abandoned) this.#end()
   }
 
   /** To the head of the next batch; each for itself if there is none. */

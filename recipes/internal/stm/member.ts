@@ -59,8 +59,6 @@ export class Member {
   readonly markers: Uint8Array | undefined
   /** Of its latest run: where it will probably be at work in the next one. */
   footprint: Finished | undefined
-  /** Something in its batch was refused: it shares none any more. */
-  solo = false
   readonly #engine: Engine
   readonly #meetingOn: (interval: Interval) => MeetingPlace | undefined
   readonly #terms: MemberTerms

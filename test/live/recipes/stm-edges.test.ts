@@ -228,6 +228,28 @@ test('a commit that is late is refused for the one at fault alone', async t => {
   t.is((await etcd.get(key))?.text(), '4')
 })
 
+test('one at fault is found in a large batch by few requests', async t => {
+  const { etcd, net } = await player(t, server())
+  const key = `${uniquePrefix(t)}k`
+  const inc = (lease?: bigint) =>
+    etcd.stm(async tx => {
+      tx.put(key, String(Number((await tx.get(key))?.text() ?? 0) + 1))
+      if (lease !== undefined) tx.put(`${key}/leased`, 'x', { lease })
+    })
+  const trap = net.stopRequests(methods.txn, writes)
+  const first = inc()
+  const commit = await trap.caught()
+  trap.off()
+  const refused = t.throwsAsync(inc(4242n), { code: 'LEASE_NOT_FOUND' })
+  const others = Array.from({ length: 63 }, () => inc())
+  await quiet(net)
+  const before = net.count(methods.txn)
+  await commit.deliver()
+  await Promise.all([first, refused, ...others])
+  t.is((await etcd.get(key))?.text(), '64')
+  t.true(net.count(methods.txn) - before <= 32, `${net.count(methods.txn) - before}`)
+})
+
 test('one that has written nothing does not share in the doubt of its batch', async t => {
   const { etcd, net } = await player(t, server(), { requestTimeoutMs: 4000 })
   const key = `${uniquePrefix(t)}k`
