@@ -346,6 +346,33 @@ test('one that leaves while its batch waits for a lease of markers writes nothin
   t.is((await etcd.range(prefix(p))).count, 0)
 })
 
+test('whoever leaves a batch that is not sent yet leaves the others in it', async t => {
+  const { etcd, net } = await player(t, server())
+  const p = uniquePrefix(t)
+  const key = `${p}k`
+  const add = (amount: number, options: StmOptions = {}) =>
+    etcd.stm(async tx => {
+      tx.put(key, String(Number((await tx.get(key))?.text() ?? 0) + amount))
+    }, options)
+  const trap = net.stopRequests(methods.txn, writes)
+  const first = add(1)
+  const commit = await trap.caught()
+  trap.off()
+  const grants = net.stopRequests(methods.leaseGrant)
+  const leave = new AbortController()
+  const exactlyOnce = { prefix: `${p}markers/` }
+  const leaver = t.throwsAsync(add(10, { exactlyOnce, signal: leave.signal }), { message: 'enough' })
+  const stayers = [add(100), add(1000, { exactlyOnce })]
+  await quiet(net)
+  await commit.deliver()
+  const grant = await grants.caught()
+  leave.abort(new Error('enough'))
+  await leaver
+  await grant.deliver()
+  await Promise.all([first, ...stayers])
+  t.is((await etcd.get(key))?.text(), '1101')
+})
+
 test('one that stepped aside and was aborted writes nothing', async t => {
   const { etcd, net } = await player(t, server())
   const key = `${uniquePrefix(t)}k`
