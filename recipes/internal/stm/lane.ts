@@ -160,7 +160,8 @@ export class Lane {
     let missing = this.#queue.flatMap(({ footprint }) => unknownTo(snapshot, footprint))
     while (this.#queue.length > 0) {
       if (!(await this.#prefetch(snapshot, base, missing))) {
-        this.#release(this.#queue.splice(0))
+        // Each by itself, whoever may not read what it asks for hears of that, and the others do not.
+        for (const member of this.#queue.splice(0)) member.goApart()
         return seats
       }
       missing = []
