@@ -1,6 +1,5 @@
-import type { Engine } from '../src/client/engine.ts'
-import type { KeySpace } from '../src/client/key-space.ts'
-import { checkCall, KV } from '../src/client/kv.ts'
+import type { Client } from '../src/client/client.ts'
+import { checkCall } from '../src/client/kv.ts'
 import type { CallOptions } from '../src/client/submitter.ts'
 import { checkOptions } from '../src/support/options.ts'
 import { type Bytes, text, toBytes } from '../src/wire/bytes.ts'
@@ -30,20 +29,18 @@ const MOST = 2n ** 63n - 1n
  * Cost      2 round trips for a change alone; many at once: one commit for each batch of them. 1 for `get`.
  */
 export class Counter {
-  readonly #engine: Engine
-  readonly #space: KeySpace
+  readonly #client: Client
   readonly #key: Uint8Array
 
-  constructor(engine: Engine, space: KeySpace, name: Bytes) {
-    this.#engine = engine
-    this.#space = space
+  constructor(client: Client, name: Bytes) {
+    this.#client = client
     this.#key = toBytes(checkName(name, 'a counter'))
   }
 
   /** Resolves with the number as it is. Rejects with FAILED_PRECONDITION if what is stored is no number. One round trip. */
   async get(options: CallOptions = {}): Promise<bigint> {
     options = checkCall(options, [], 'get')
-    const found = await new KV(this.#engine.submitter, this.#space).get(this.#key, options)
+    const found = await this.#client.get(this.#key, options)
     return this.#numberOf(found?.value)
   }
 
@@ -67,10 +64,10 @@ export class Counter {
   ): Promise<boolean> {
     options = checkOptions(options, CHANGE_OPTIONS, 'compareAndSet')
     const from = checkNumber(expected, 'the expected number')
-    const to = checkNumber(next, 'the new number')
+    const to = this.#checkSize(checkNumber(next, 'the new number'))
     const { value } = await stm(
-      this.#engine,
-      this.#space,
+      this.#client.engine,
+      this.#client.space,
       async tx => {
         if ((await this.#read(tx)) !== from) return false
         tx.put(this.#key, String(to))
@@ -83,18 +80,16 @@ export class Counter {
 
   /** The number as it is, then every number it becomes. See {@link valuesOf}. */
   watch(options: WatchValueOptions = {}): AsyncIterable<bigint> {
-    return valuesOf(this.#engine, this.#space, this.#key, kv => this.#numberOf(kv?.value), options)
+    return valuesOf(this.#client, this.#key, kv => this.#numberOf(kv?.value), options)
   }
 
   async #change(where: string, next: (number: bigint) => bigint, options: ChangeOptions): Promise<bigint> {
     options = checkOptions(options, CHANGE_OPTIONS, where)
     const { value } = await stm(
-      this.#engine,
-      this.#space,
+      this.#client.engine,
+      this.#client.space,
       async tx => {
-        const number = next(await this.#read(tx))
-        if (number < LEAST || number > MOST)
-          throw new RangeError(`the counter ${this.#name} cannot be ${number}: it has 64 bits`)
+        const number = this.#checkSize(next(await this.#read(tx)))
         tx.put(this.#key, String(number))
         return number
       },
@@ -118,6 +113,11 @@ export class Counter {
         outcome: 'rejected',
       },
     )
+  }
+
+  #checkSize(number: bigint): bigint {
+    if (number >= LEAST && number <= MOST) return number
+    throw new RangeError(`the counter ${this.#name} cannot be ${number}: it has 64 bits`)
   }
 
   get #name(): string {

@@ -162,7 +162,7 @@ export class Election extends ElectionView {
    * that key, created at that revision, does not lead, or goes with another lease. One round trip.
    */
   async resume(place: LeadershipPlace, options: CallOptions = {}): Promise<Leadership | undefined> {
-    if (place === undefined) throw new TypeError('resume takes { key, revision } of a leadership')
+    if (place === undefined) throw new TypeError('resume: takes { key, revision } of a leadership')
     const { key, revision } = checkOptions(place, ['key', 'revision'], 'resume')
     checkRevision(revision, 'revision', 1n)
     options = checkCall(options, [], 'resume')

@@ -4,9 +4,10 @@ import type { KeySpace } from '../src/client/key-space.ts'
 import { checkCall, KV } from '../src/client/kv.ts'
 import { op } from '../src/client/op.ts'
 import type { CallOptions } from '../src/client/submitter.ts'
-import { checkInteger, checkOptions } from '../src/support/options.ts'
+import { checkInteger, checkOptions, checkSignal } from '../src/support/options.ts'
 import { type Bytes, text, toBytes } from '../src/wire/bytes.ts'
 import { EtcdError } from '../src/wire/errors.ts'
+import { orAborted } from './internal/election/signals.ts'
 import { checkName } from './lock-options.ts'
 
 export interface IdBlocksOptions {
@@ -36,6 +37,7 @@ const MOST = 1_000_000_000
  * Cost      1 round trip per block.
  */
 export class IdBlocks {
+  readonly #engine: Engine
   readonly #kv: KV
   readonly #key: Uint8Array
   readonly #size: bigint
@@ -44,13 +46,20 @@ export class IdBlocks {
 
   constructor(engine: Engine, space: KeySpace, name: Bytes, options: IdBlocksOptions = {}) {
     const { size = SIZE } = checkOptions(options, ['size'], 'idBlocks')
+    this.#engine = engine
     this.#kv = new KV(engine.submitter, space)
     this.#key = toBytes(checkName(name, 'a name of ids'))
     this.#size = BigInt(checkInteger(size, 'size', { min: 1, max: MOST }))
   }
 
-  /** Resolves with an id nobody else has. Ids of one process ascend. */
-  async next(): Promise<bigint> {
+  /**
+   * Resolves with an id nobody else has. Ids of one process ascend. Aborting ends this wait alone: the block that is
+   * on its way serves the others, and whoever comes.
+   */
+  async next(options: Pick<CallOptions, 'signal'> = {}): Promise<bigint> {
+    const { signal } = checkOptions(options, ['signal'], 'next')
+    checkSignal(signal, 'next')
+    signal?.throwIfAborted()
     while (this.#block.first >= this.#block.end) {
       this.#fetching ??= this.block()
         .then(block => {
@@ -59,7 +68,7 @@ export class IdBlocks {
         .finally(() => {
           this.#fetching = undefined
         })
-      await this.#fetching
+      await orAborted(this.#engine, signal, this.#fetching)
     }
     const { first, end } = this.#block
     this.#block = { first: first + 1n, end }

@@ -15,7 +15,7 @@ export interface StmOptions {
    * never will be and is tried again. `prefix`: where markers go, `quorate/once/` by default. Default: no.
    */
   readonly exactlyOnce?: boolean | { readonly prefix: Bytes } | undefined
-  /** Rejects at once with its reason. A commit already sent may still take effect. */
+  /** Rejects at once with its reason. A commit already sent may still take effect; none is sent any more. */
   readonly signal?: AbortSignal | undefined
 }
 
@@ -52,11 +52,12 @@ const MARKERS = 'quorate/once/'
  *           error or a `retry` before the server has confirmed what it rests on. A commit without an answer rejects
  *           with outcome `unknown`, unless it is `exactlyOnce`.
  * Liveness  of transactions that conflict one is always committed. Within a client the order is that of arrival;
- *           between clients there is a growing random pause. Bounded by `maxAttempts`, except for `retry`.
+ *           clients take turns, as whoever commits without a pause lets others go first now and then. Bounded by
+ *           `maxAttempts`, except for `retry`.
  * Not       a place for side effects: `fn` runs as often as it takes, and no more than 128 compares and 128 writes
  *           fit into a transaction. What does not fit is refused before anything is written.
  * Cost      1 round trip for all reads of a tick, 1 to commit, none if nothing was written. A conflict costs no
- *           reads. Many on one key: one commit for each batch of them.
+ *           reads. Many on one key: one commit for each batch of them. 2 more after every 32 commits in a row.
  */
 export async function stm<Value>(
   engine: Engine,

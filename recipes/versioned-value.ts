@@ -1,8 +1,7 @@
+import type { Client } from '../src/client/client.ts'
 import { compare } from '../src/client/compare.ts'
-import type { Engine } from '../src/client/engine.ts'
-import type { KeySpace } from '../src/client/key-space.ts'
 import type { KeyValue } from '../src/client/key-value.ts'
-import { checkCall, KV } from '../src/client/kv.ts'
+import { checkCall } from '../src/client/kv.ts'
 import { op } from '../src/client/op.ts'
 import type { CallOptions } from '../src/client/submitter.ts'
 import { checkOptions } from '../src/support/options.ts'
@@ -24,28 +23,24 @@ import { valuesOf, type WatchValueOptions } from './watched-value.ts'
  * Cost      1 round trip for each but `update`, which takes 2, and one for each batch of those in one process.
  */
 export class VersionedValue {
-  readonly #engine: Engine
-  readonly #space: KeySpace
-  readonly #kv: KV
+  readonly #client: Client
   readonly #key: Uint8Array
 
-  constructor(engine: Engine, space: KeySpace, name: Bytes) {
-    this.#engine = engine
-    this.#space = space
-    this.#kv = new KV(engine.submitter, space)
+  constructor(client: Client, name: Bytes) {
+    this.#client = client
     this.#key = toBytes(checkName(name, 'a value'))
   }
 
   /** Resolves with the value and its `modRevision`, undefined if there is none. */
   async get(options: CallOptions = {}): Promise<KeyValue | undefined> {
     options = checkCall(options, [], 'get')
-    return this.#kv.get(this.#key, options)
+    return this.#client.get(this.#key, options)
   }
 
   /** Whatever it was before. Resolves with the revision of the new value. */
   async set(value: Bytes, options: CallOptions = {}): Promise<bigint> {
     options = checkCall(options, [], 'set')
-    return (await this.#kv.put(this.#key, value, options)).revision
+    return (await this.#client.put(this.#key, value, options)).revision
   }
 
   /**
@@ -58,7 +53,7 @@ export class VersionedValue {
     options: CallOptions = {},
   ): Promise<bigint | undefined> {
     options = checkCall(options, [], 'compareAndSet')
-    const { succeeded, revision } = await this.#kv.txn(
+    const { succeeded, revision } = await this.#client.txn(
       { if: [compare(this.#key).modRevision.equals(modRevision)], then: [op.put(this.#key, value)] },
       options,
     )
@@ -73,8 +68,8 @@ export class VersionedValue {
     if (typeof next !== 'function') throw new TypeError('update: takes a function of the value')
     options = checkOptions(options, ['exactlyOnce', 'maxAttempts', 'signal'], 'update')
     return stm(
-      this.#engine,
-      this.#space,
+      this.#client.engine,
+      this.#client.space,
       async tx => {
         const value = await next(await tx.get(this.#key))
         if (value === undefined) tx.delete(this.#key)
@@ -87,6 +82,6 @@ export class VersionedValue {
 
   /** The value as it is, then every value it takes; undefined while there is none. See {@link valuesOf}. */
   watch(options: WatchValueOptions = {}): AsyncIterable<KeyValue | undefined> {
-    return valuesOf(this.#engine, this.#space, this.#key, kv => kv, options)
+    return valuesOf(this.#client, this.#key, kv => kv, options)
   }
 }

@@ -1,9 +1,5 @@
-import type { Engine } from '../src/client/engine.ts'
-import { rangeOf } from '../src/client/key-range.ts'
-import type { KeySpace } from '../src/client/key-space.ts'
+import type { Client } from '../src/client/client.ts'
 import type { KeyValue } from '../src/client/key-value.ts'
-import { KV } from '../src/client/kv.ts'
-import { Watch } from '../src/client/watch.ts'
 import { checkOptions, checkSignal } from '../src/support/options.ts'
 import { EtcdError } from '../src/wire/errors.ts'
 
@@ -15,27 +11,29 @@ export interface WatchValueOptions {
 /**
  * What a key holds, then every value it takes, oldest first; undefined while it does not exist. Nothing is left
  * out, unless history is compacted before it was delivered: then it goes on with what is there. One round trip and
- * a watch for as long as the loop runs.
+ * a watch for as long as the loop runs, which ends quietly when the client it came from is closed.
  */
-export async function* valuesOf<Value>(
-  engine: Engine,
-  space: KeySpace,
+export function valuesOf<Value>(
+  client: Client,
   key: Uint8Array,
   read: (kv: KeyValue | undefined) => Value,
-  given: WatchValueOptions,
+  options: WatchValueOptions,
 ): AsyncGenerator<Value> {
-  const { signal } = checkOptions(given, ['signal'], 'watch')
+  const { signal } = checkOptions(options, ['signal'], 'watch')
   checkSignal(signal, 'watch')
-  const kv = new KV(engine.submitter, space)
+  return values(client, key, read, signal)
+}
+
+async function* values<Value>(
+  client: Client,
+  key: Uint8Array,
+  read: (kv: KeyValue | undefined) => Value,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Value> {
   for (;;) {
-    const { kvs, revision } = await kv.range(key, { signal })
+    const { kvs, revision } = await client.range(key, { signal })
     yield read(kvs[0])
-    const watch = new Watch(
-      engine.userWatches,
-      rangeOf(key),
-      { from: revision + 1n, signal },
-      { toServer: range => space.range(range), fromServer: name => space.local(name) },
-    )
+    const watch = client.watch(key, { from: revision + 1n, signal })
     try {
       for await (const event of watch) yield read(event.type === 'put' ? event.kv : undefined)
       return

@@ -94,7 +94,7 @@ export class Etcd extends Client {
 
   /** A number that many processes count in. See {@link Counter}. */
   counter(name: Bytes): Counter {
-    return new Counter(this.engine, this.space, name)
+    return new Counter(this, name)
   }
 
   /** Numbers without a gap, each given once. See {@link Sequence}. */
@@ -109,7 +109,7 @@ export class Etcd extends Client {
 
   /** One value, changed only by those who know it. See {@link VersionedValue}. */
   value(name: Bytes): VersionedValue {
-    return new VersionedValue(this.engine, this.space, name)
+    return new VersionedValue(this, name)
   }
 
   /** A view in which every key begins with `prefix`, unseen. Closing it closes what was opened through it. */

@@ -1999,7 +1999,7 @@ export const mutants: readonly Mutant[] = [
     name: 'stm-losses-of-a-range-not-compared',
     promise: 'a key that disappears from a range that was read is a conflict',
     file: 'recipes/internal/stm/batch.ts',
-    find: 'for (const { key, written } of items) same.set(key, written)',
+    find: 'for (const { key, written } of items) saw(key, written)',
     replace: 'void items',
     tests: [by('live/recipes/stm', 'phantom delete: each level does what it says')],
   },
@@ -2007,8 +2007,8 @@ export const mutants: readonly Mutant[] = [
     name: 'stm-absence-not-compared',
     promise: 'a key that was not there when it was read must still not be there',
     file: 'recipes/internal/stm/batch.ts',
-    find: 'same.set(interval.from, items[0]?.written ?? ABSENT)',
-    replace: 'if (items[0] !== undefined) same.set(interval.from, items[0].written)',
+    find: 'saw(interval.from, items[0]?.written ?? ABSENT)',
+    replace: 'if (items[0] !== undefined) saw(interval.from, items[0].written)',
     tests: [by('live/recipes/stm', 'two who create the same key: each level does what it says')],
   },
   {
@@ -2098,8 +2098,8 @@ export const mutants: readonly Mutant[] = [
     name: 'stm-left-branch-leaves-writes',
     promise: 'the writes of a branch that retries are dropped',
     file: 'recipes/internal/stm/transaction.ts',
-    find: 'const log = new WriteLog()',
-    replace: 'const log = this.#log',
+    find: 'return new Scope(this.attempt, new WriteLog(), this)',
+    replace: 'return new Scope(this.attempt, this.log, this)',
     tests: [
       by('live/recipes/stm', 'orElse drops what the left side wrote, keeps what it read, and waits for both'),
     ],
@@ -2117,6 +2117,110 @@ export const mutants: readonly Mutant[] = [
       ),
     ],
     simulations: ['stm'],
+  },
+  {
+    name: 'stm-leaver-committed',
+    promise: 'who leaves before the commit is sent leaves nothing behind',
+    file: 'recipes/internal/stm/commit.ts',
+    find: 'if (!isWanted())',
+    replace: 'if (markers === undefined && !isWanted())',
+    tests: [
+      by(
+        'live/recipes/stm-edges',
+        'one that leaves while its batch waits for a lease of markers writes nothing',
+      ),
+    ],
+  },
+  {
+    name: 'stm-runs-for-nobody',
+    promise: 'a function does not run again for a caller that has left',
+    file: 'recipes/internal/stm/run.ts',
+    find: 'if (this.#member.isOver) throw',
+    replace: 'if (this.#member.isOver && this.#member.runs === 0) throw',
+    tests: [
+      by(
+        'live/recipes/stm-edges',
+        'a call that was aborted between two attempts runs no more and writes nothing',
+      ),
+    ],
+  },
+  {
+    name: 'stm-two-states-trusted',
+    promise: 'a key that was seen in two states is in neither of them for sure',
+    file: 'recipes/internal/stm/batch.ts',
+    find: 'written : NEVER)',
+    replace: 'written : written)',
+    tests: [
+      by(
+        'live/recipes/stm-edges',
+        'repeatable reads: what was read twice in different ways is the same at the commit',
+      ),
+    ],
+  },
+  {
+    name: 'stm-error-of-no-state-told',
+    promise: 'an error is told when the state it was found in is known to have been',
+    file: 'recipes/internal/stm/run.ts',
+    find: 'if (finished.log.isEmpty && view.isOneState)',
+    replace: "if (finished.log.isEmpty && (view.isOneState || outcome.kind === 'error'))",
+    tests: [
+      by(
+        'live/recipes/stm-edges',
+        'repeatable reads: nobody hears of an error found in a state that never was',
+      ),
+    ],
+  },
+  {
+    name: 'stm-readers-bounded-in-a-lane',
+    promise: 'what only reads has no bound, in a batch either',
+    file: 'recipes/internal/stm/lane.ts',
+    find: 'if (finished.log.isEmpty) member.goApart()',
+    replace: 'if (finished.log.isEmpty && batch.bytes < 0) member.goApart()',
+    tests: [by('live/recipes/stm-edges', 'reading has no bound in the company of writers either')],
+  },
+  {
+    name: 'stm-chains-stop-batches-for-ever',
+    promise: 'one that reads and reads is not begun anew in every batch',
+    file: 'recipes/internal/stm/lane.ts',
+    find: 'if (member.mayStopBatch())',
+    replace: 'if (member.mayStopBatch() || batch.bytes >= 0)',
+    tests: [
+      by('live/recipes/stm-edges', 'a chain of reads gets its turn among those that write what it reads'),
+    ],
+  },
+  {
+    name: 'stm-doubt-shared',
+    promise: 'who wrote nothing has no part in an unknown outcome',
+    file: 'recipes/internal/stm/lane.ts',
+    find: 'const mayAsk = isUnknown &&',
+    replace: 'const mayAsk = isUnknown && seats.length === 0 &&',
+    tests: [
+      by('live/recipes/stm-edges', 'one that has written nothing does not share in the doubt of its batch'),
+    ],
+  },
+  {
+    name: 'stm-branch-outlives-itself',
+    promise: 'what is written to a branch that is over is refused, not lost',
+    file: 'recipes/internal/stm/transaction.ts',
+    find: '    scope.end()\n',
+    replace: '',
+    tests: [by('live/recipes/stm-edges', 'the transaction of a branch is of no use after the branch')],
+  },
+  {
+    name: 'stm-no-turns',
+    promise: 'whoever commits without a pause lets others go first now and then',
+    file: 'recipes/internal/stm/courtesy.ts',
+    find: 'return pauseMs',
+    replace: 'return 0 * pauseMs',
+    tests: [by('live/recipes/stm-edges', 'clients that change one key without a pause take turns')],
+  },
+  {
+    name: 'stm-hangs-on-one-event',
+    promise: 'a retry looks for itself after a while',
+    file: 'recipes/internal/stm/wait.ts',
+    find: 'setTimer(CHECK_MS, () => finish(resolve))',
+    replace: 'setTimer(CHECK_MS, () => {})',
+    tests: [by('live/recipes/stm-edges', 'a retry whose event was lost looks for itself after a while')],
   },
 ]
 

@@ -98,14 +98,18 @@ export class Attempt {
       return item === undefined ? [] : [item]
     }
     const layers = pending === undefined ? logs : [pending, ...logs]
-    const known = await this.#stored(interval, wantedOf(interval, limit, layers))
-    record?.sawStored({ ...known, at: at(known.revision) })
-    let items = known.items
-    for (const layer of layers) items = layer.applyTo(known.interval, items)
-    if (pending !== undefined) {
-      for (const item of pending.applyTo(known.interval, [])) record?.sawPending(item.key, item)
+    for (;;) {
+      const known = await this.#stored(interval, wantedOf(interval, limit, layers))
+      record?.sawStored({ ...known, at: at(known.revision) })
+      let items = known.items
+      for (const layer of layers) items = layer.applyTo(known.interval, items)
+      // While it was read, some of it may have been deleted here.
+      if (items.length < limit && known.interval.to < interval.to) continue
+      if (pending !== undefined) {
+        for (const item of pending.applyTo(known.interval, [])) record?.sawPending(item.key, item)
+      }
+      return limit === 0 ? items : items.slice(0, limit)
     }
-    return limit === 0 ? items : items.slice(0, limit)
   }
 
   /** When the key was last written by others. */

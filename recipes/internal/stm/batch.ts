@@ -1,3 +1,4 @@
+import { prefix } from '../../../src/client/key-range.ts'
 import { type Deferred, deferred } from '../../../src/support/deferred.ts'
 import { fromMapKey, printable } from '../../../src/wire/bytes.ts'
 import type { Init } from '../../../src/wire/codec.ts'
@@ -11,7 +12,7 @@ import {
   type Compare as WireCompare,
 } from '../../../src/wire/gen/rpc.g.ts'
 import type { Isolation } from '../../transaction.ts'
-import { type Interval, isOneKey, nameOf, overlap, spanOf } from './interval.ts'
+import { type Interval, intervalOf, isOneKey, nameOf, overlap, spanOf } from './interval.ts'
 import { itemOf, type Written } from './item.ts'
 import { MOST_OPERATIONS } from './reader.ts'
 import type { ReadSet } from './reads.ts'
@@ -27,6 +28,8 @@ const OVERHEAD_BYTES = 32
 const MARKER_OPERATIONS = 5
 
 const ABSENT: Written = { revision: 0n }
+/** No key was ever written then. */
+const NEVER: Written = { revision: -1n }
 
 /** One transaction that has run, with what it is to be committed on. */
 export interface Finished {
@@ -37,8 +40,8 @@ export interface Finished {
   since(interval: Interval): bigint | undefined
   /** What it saw of others that were not committed yet: they are by now, or they go before it in this batch. */
   readonly pending: 'committed' | 'in-this-batch'
-  /** Is a marker written along with it? */
-  readonly marked: boolean
+  /** Where a marker is written along with it; undefined: nowhere. */
+  readonly markers: Uint8Array | undefined
 }
 
 /** What must hold for a commit, and what to read afresh when it does not. */
@@ -74,7 +77,8 @@ export class Batch {
     const reads = known.again.size + added(more.again, known.again)
     const ops = this.writes.size.ops + size.ops
     const bytes = this.#bytes + bytesOf(more) + size.bytes + OVERHEAD_BYTES * size.ops
-    const marked = this.#marked || finished.marked
+    const marked = this.#marked || finished.markers !== undefined
+    assertMarkersSpared(finished)
     if (Math.max(compares, reads, ops) > mostOperations(marked) || bytes > MOST_BYTES) {
       if (this.#bytes > 0) return false
       throw limitError(
@@ -195,6 +199,19 @@ interface Size {
   readonly most: number
 }
 
+/** A marker that is deleted along with what it tells of says that there was no commit. */
+function assertMarkersSpared({ log, markers }: Finished): void {
+  if (markers === undefined) return
+  const below = intervalOf(prefix(markers))
+  for (const interval of log.intervals()) {
+    if (isOneKey(interval) || !overlap(interval, below)) continue
+    const name = (key: string) => printable(fromMapKey(key))
+    throw new RangeError(
+      `exactlyOnce: keys from ${name(interval.from)} on are deleted, with the markers below ${name(below.from)}: they need a prefix of their own`,
+    )
+  }
+}
+
 /** What the server would say. */
 function limitError({ compares, ops, bytes, most }: Size, { reads }: Finished): EtcdError {
   const refuse = (code: 'TOO_MANY_OPERATIONS' | 'TOO_LARGE', message: string) =>
@@ -234,13 +251,18 @@ function conditionsOf({ isolation, reads, log, since, pending }: Finished): Cond
   const conditions = new Conditions()
   if (isolation === 'read-committed') return conditions
   const { same, untouched, again } = conditions
+  const saw = (key: string, written: Written) => {
+    const before = same.get(key)
+    // Seen in two states, at a level at which that can happen: it is not in both of them now.
+    same.set(key, before === undefined || before.revision === written.revision ? written : NEVER)
+  }
   for (const { interval, items, at } of reads.stored) {
     again.set(nameOf(interval), { interval, items })
     if (isOneKey(interval)) {
-      same.set(interval.from, items[0]?.written ?? ABSENT)
+      saw(interval.from, items[0]?.written ?? ABSENT)
       continue
     }
-    for (const { key, written } of items) same.set(key, written)
+    for (const { key, written } of items) saw(key, written)
     if (isolation !== 'repeatable-reads') {
       untouched.set(nameOf(interval), { interval, since: at.revision ?? 0n })
     }

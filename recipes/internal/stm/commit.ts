@@ -12,6 +12,8 @@ export type CommitResult =
   | { readonly kind: 'conflict'; readonly snapshot: Snapshot }
   /** Known to have been kept from being applied. */
   | { readonly kind: 'aborted' }
+  /** Never sent: somebody has left. */
+  | { readonly kind: 'unwanted' }
   | { readonly kind: 'failed'; readonly error: unknown }
 
 export interface CommitOptions {
@@ -19,6 +21,8 @@ export interface CommitOptions {
   readonly markers: Uint8Array | undefined
   /** `welcome`: nothing else that this client commits in the same tick touches the same keys. */
   readonly company: 'welcome' | 'none'
+  /** Asked last of all: whoever has left is to leave nothing behind. */
+  readonly isWanted: () => boolean
 }
 
 /** The last step of a batch. */
@@ -34,7 +38,7 @@ export class StmCommitter {
   }
 
   /** Never rejects. One round trip; none if there is nothing to tell the server. */
-  async commit(batch: Batch, { markers, company }: CommitOptions): Promise<CommitResult> {
+  async commit(batch: Batch, { markers, company, isWanted }: CommitOptions): Promise<CommitResult> {
     if (batch.isEmpty) return { kind: 'committed', revision: this.#engine.answers.highestRevision }
     let marker: Marker | undefined
     try {
@@ -42,6 +46,7 @@ export class StmCommitter {
     } catch (error) {
       return { kind: 'failed', error: notSent(error) }
     }
+    if (!isWanted()) return { kind: 'unwanted' }
     try {
       const receipt = await this.#send(batch, marker, company)
       if (marker !== undefined && receipt.succeeded) this.#markers.settled(marker)
@@ -50,9 +55,18 @@ export class StmCommitter {
         : { kind: 'conflict', snapshot: batch.conflict(receipt.responses, receipt.revision) }
     } catch (error) {
       if (marker === undefined) return { kind: 'failed', error }
-      if (EtcdError.is(error, 'LEASE_NOT_FOUND')) this.#markers.forgetLease()
+      if (EtcdError.is(error, 'LEASE_NOT_FOUND')) return this.#withoutLease(marker, error)
       if (!EtcdError.is(error) || error.outcome !== 'unknown') return { kind: 'failed', error }
       return this.#resolve(marker, error)
+    }
+  }
+
+  /** If it was the lease of the marker that is gone, the caller is not to blame. */
+  async #withoutLease(marker: Marker, error: EtcdError): Promise<CommitResult> {
+    try {
+      return (await this.#markers.hasLostLease(marker)) ? { kind: 'aborted' } : { kind: 'failed', error }
+    } catch {
+      return { kind: 'failed', error }
     }
   }
 

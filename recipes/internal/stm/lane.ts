@@ -7,6 +7,7 @@ import type { Outcome } from './attempt.ts'
 import { Batch, type Finished } from './batch.ts'
 import { StmCommitter } from './commit.ts'
 import { isItsOwnFault } from './courier.ts'
+import { Courtesy, SharedPause } from './courtesy.ts'
 import type { Interval } from './interval.ts'
 import { anyOverlap } from './interval.ts'
 import type { Member, Ran } from './member.ts'
@@ -14,8 +15,6 @@ import { StmReader } from './reader.ts'
 import type { Snapshot } from './snapshot.ts'
 import { BatchView, type Missing } from './view.ts'
 
-/** How often one batch may stop to read what its members turned out to need. */
-const READS_PER_BATCH = 8
 /** No batch is put together for longer, in milliseconds, so that the first of it need not wait for the last. */
 const FORMING_MS = 5
 const MOST_MEMBERS = 512
@@ -58,12 +57,17 @@ export class Lane {
   readonly #reader: StmReader
   readonly #committer: StmCommitter
   readonly #backoff: Backoff
+  readonly #courtesy = new Courtesy()
   #queue: Member[] = []
   /** Being formed or committed, or just committed. */
   #batch: Batch = new Batch()
   #snapshot: Snapshot | undefined
   #state: 'forming' | 'committing' | 'gathering' | 'over' = 'committing'
   #impatient: Timer | undefined
+  /** Before the next batch, in milliseconds. */
+  #pauseMs = 0
+  /** For how many members: fewer and fewer while one of them is at fault, until it is alone. */
+  #room = MOST_MEMBERS
   #abandoned = false
 
   constructor(engine: Engine, crossing: Crossing) {
@@ -118,6 +122,8 @@ export class Lane {
       if (this.#state === 'over') return
       await this.#gather()
       if (this.#queue.length === 0) return this.#end()
+      if (this.#pauseMs > 0) await this.#engine.shared(SharedPause).take(this.#pauseMs)
+      this.#pauseMs = 0
       this.#state = 'forming'
       this.#batch = new Batch()
       this.#crossing.clear(this)
@@ -151,12 +157,11 @@ export class Lane {
     }
     const { runtime } = this.#engine
     const untilMs = runtime.now() + FORMING_MS
-    let missing = this.#queue.flatMap(({ footprint }) =>
-      footprint === undefined ? [] : unknownTo(snapshot, footprint),
-    )
-    for (let reads = 0; this.#queue.length > 0; reads++) {
+    let missing = this.#queue.flatMap(({ footprint }) => unknownTo(snapshot, footprint))
+    while (this.#queue.length > 0) {
       if (!(await this.#prefetch(snapshot, base, missing))) {
-        this.#release(this.#queue.splice(0))
+        // Each by itself, whoever may not read what it asks for hears of that, and the others do not.
+        for (const member of this.#queue.splice(0)) member.goApart()
         return seats
       }
       missing = []
@@ -164,30 +169,25 @@ export class Lane {
       while (this.#queue.length > 0) {
         const member = this.#queue.shift()!
         if (member.isOver) continue
-        if (member.solo && seats.length > 0) {
-          this.#queue.unshift(...later, member)
-          return seats
-        }
         const view = new BatchView(batch, snapshot, base, this.#reader)
         const ran = await member.takeTurn(view)
         if (ran === 'aside' || member.isOver) continue
         const next = this.#seat(batch, seats, { member, ran }, base)
         if (next === 'missing') {
-          missing.push((ran.outcome as Extract<Outcome, { kind: 'missing' }>).missing)
+          missing.push(
+            (ran.outcome as Extract<Outcome, { kind: 'missing' }>).missing,
+            ...unknownTo(snapshot, member.footprint),
+          )
           later.push(member)
         }
-        const full = seats.length >= MOST_MEMBERS || (seats.length > 0 && runtime.now() > untilMs)
+        const full = seats.length >= this.#room || (seats.length > 0 && runtime.now() > untilMs)
         if (next === 'next-batch') later.push(member)
-        if (next === 'next-batch' || full || (member.solo && seats.length > 0)) {
+        if (next === 'next-batch' || full) {
           this.#queue.unshift(...later)
           return seats
         }
       }
       this.#queue.unshift(...later)
-      if (reads >= READS_PER_BATCH) {
-        this.#release(this.#queue.splice(0))
-        return seats
-      }
     }
     return seats
   }
@@ -197,7 +197,9 @@ export class Lane {
     const { member, ran } = seat
     switch (ran.outcome.kind) {
       case 'missing':
-        return 'missing'
+        if (member.mayStopBatch()) return 'missing'
+        member.goApart()
+        return 'gone'
       case 'too-early':
         if (seats.length > 0) return 'next-batch'
         member.tell({ kind: 'again' })
@@ -213,7 +215,9 @@ export class Lane {
         try {
           if (!batch.add(finished)) return 'next-batch'
         } catch (error) {
-          member.tell({ kind: 'failed', error })
+          // Too much to be compared. What is only read, by itself and at one revision, need not be.
+          if (finished.log.isEmpty) member.goApart()
+          else member.tell({ kind: 'failed', error })
           return 'gone'
         }
         this.#crossing.claim(this, finished)
@@ -253,23 +257,35 @@ export class Lane {
   async #commit(seats: readonly Seat[]): Promise<void> {
     this.#state = 'committing'
     const batch = this.#batch
+    const { runtime } = this.#engine
+    const sinceMs = runtime.now()
     const markers = seats.find(({ member }) => member.markers !== undefined)?.member.markers
-    const result = await this.#committer.commit(batch, { markers, company: 'welcome' })
+    const result = await this.#committer.commit(batch, {
+      markers,
+      company: 'welcome',
+      isWanted: () => seats.every(({ member }) => !member.isOver),
+    })
     this.#impatient?.cancel()
     this.#impatient = undefined
     switch (result.kind) {
       case 'committed':
         this.#backoff.reset()
+        this.#room = Math.min(MOST_MEMBERS, 2 * this.#room)
+        this.#pauseMs = this.#courtesy.committed(runtime.now() - sinceMs)
         this.#committed(batch, seats, result.revision)
         return this.#abandoned ? this.#end() : undefined
       case 'conflict':
         batch.fate.resolve(false)
         this.#snapshot = result.snapshot
+        this.#courtesy.lost()
         return this.#again(seats)
       case 'aborted':
         batch.fate.resolve(false)
         for (const { member } of seats) member.tell({ kind: 'again' })
         return this.#end()
+      case 'unwanted':
+        batch.fate.resolve(false)
+        return this.#without(seats)
       case 'failed':
         batch.fate.resolve(false)
         return this.#failed(seats, result.error)
@@ -292,12 +308,10 @@ export class Lane {
   /** The answer has brought what there is now, so nothing needs to be read. */
   async #again(seats: readonly Seat[]): Promise<void> {
     const members = seats.map(({ member }) => member).filter(member => member.mayGoOn())
-    if (this.#abandoned) {
-      for (const member of members) member.tell({ kind: 'again' })
-      return this.#end()
+    this.#comeBack(members)
+    if (!this.#abandoned && members.some(({ isEager }) => !isEager)) {
+      await this.#rest()
     }
-    this.#queue.unshift(...members)
-    if (members.some(({ conflicts }) => conflicts > 1)) await this.#rest()
   }
 
   #rest(): Promise<void> {
@@ -306,15 +320,33 @@ export class Lane {
     })
   }
 
+  /** The others have seen what is not to be: they run once more. */
+  #without(seats: readonly Seat[]): void {
+    this.#comeBack(seats.map(({ member }) => member).filter(member => !member.isOver))
+  }
+
   #failed(seats: readonly Seat[], error: unknown): void {
-    if (seats.length > 1 && isItsOwnFault(error) && !this.#abandoned) {
-      // One of them is at fault. Each by itself, the others are not.
-      for (const { member } of seats) member.solo = true
-      this.#queue.unshift(...seats.map(({ member }) => member))
-      return
+    if (seats.length > 1 && isItsOwnFault(error)) {
+      // One of them is at fault, and it is in one half of them.
+      this.#room = Math.floor(seats.length / 2)
+      return this.#comeBack(seats.map(({ member }) => member))
     }
-    for (const { member } of seats) member.tell({ kind: 'failed', error: ownError(error) })
-    this.#end()
+    const isUnknown = EtcdError.is(error) && error.outcome === 'unknown'
+    for (const { member, ran } of seats) {
+      // Whoever wrote nothing can find out what there is.
+      const mayAsk = isUnknown && member.finished(ran, undefined).log.isEmpty
+      member.tell(mayAsk ? { kind: 'again' } : { kind: 'failed', error: ownError(error) })
+    }
+    // The others are still waiting for their turn, and what the lane knows still holds.
+    if (!isItsOwnFault(error) || this.#abandoned) this.#end()
+  }
+
+  /** To the head of the next batch; each for itself if there is none. */
+  #comeBack(members: readonly Member[]): void {
+    if (this.#abandoned) {
+      this.#release(members)
+      this.#end()
+    } else this.#queue.unshift(...members)
   }
 
   /** The commit under way may take for ever: nobody else is to wait for it. */
@@ -343,8 +375,12 @@ function clash(one: Finished, other: Finished): boolean {
   )
 }
 
-function unknownTo(snapshot: Snapshot, { reads }: Finished): Pick<Missing, 'interval' | 'limit'>[] {
-  return [...reads.stored].flatMap(({ interval }) =>
+function unknownTo(
+  snapshot: Snapshot,
+  footprint: Finished | undefined,
+): readonly Pick<Missing, 'interval' | 'limit'>[] {
+  if (footprint === undefined) return []
+  return [...footprint.reads.stored].flatMap(({ interval }) =>
     snapshot.find(interval, 0) === undefined ? [{ interval, limit: 0 }] : [],
   )
 }

@@ -69,6 +69,14 @@ export class Markers {
     }
   }
 
+  /** Is the lease of this marker gone, revoked or slept through? Then the next marker gets a fresh one. */
+  async hasLostLease({ leaseId }: Marker): Promise<boolean> {
+    const lease = this.#lease
+    if ((await this.#leases().timeToLive(leaseId)) !== undefined) return false
+    if ((await lease?.id) === leaseId) this.#forget(lease)
+    return true
+  }
+
   /** The commit was answered: the marker has told nobody anything, and may go with a later commit. */
   settled({ key }: Marker): void {
     this.#done.push(key)
@@ -109,20 +117,26 @@ export class Markers {
     })
   }
 
-  /** The next marker gets a fresh lease. */
-  forgetLease(): void {
-    this.#lease = undefined
-  }
-
   #leaseId(): Promise<bigint> {
-    const { runtime, submitter, keeper } = this.#engine
+    const { runtime } = this.#engine
     const now = runtime.now()
     if (this.#lease === undefined || now - this.#lease.sinceMs > LEASE_IN_USE_MS) {
-      const lease = new Lease({ submitter, keeper, runtime, space: KeySpace.whole })
-      const id = lease.grant(LEASE_SECONDS).then(granted => granted.id)
-      this.#lease = { id, sinceMs: now }
-      id.catch(() => this.forgetLease())
+      const id = this.#leases()
+        .grant(LEASE_SECONDS)
+        .then(granted => granted.id)
+      const lease = { id, sinceMs: now }
+      this.#lease = lease
+      id.catch(() => this.#forget(lease))
     }
     return this.#lease.id
+  }
+
+  #forget(lease: object | undefined): void {
+    if (this.#lease === lease) this.#lease = undefined
+  }
+
+  #leases(): Lease {
+    const { submitter, keeper, runtime } = this.#engine
+    return new Lease({ submitter, keeper, runtime, space: KeySpace.whole })
   }
 }

@@ -16,6 +16,9 @@ import { WriteLog } from './write-log.ts'
 const TURN_MS = 2
 /** Nobody holds up the others of its batch for longer. */
 const LONGEST_TURN_MS = 1000
+/** How often batches may stop to read what one function turned out to need. */
+const MOST_STOPS = 8
+const EAGER_CONFLICTS = 40
 
 /** One run of the function, to its end. */
 export interface Ran {
@@ -56,8 +59,6 @@ export class Member {
   readonly markers: Uint8Array | undefined
   /** Of its latest run: where it will probably be at work in the next one. */
   footprint: Finished | undefined
-  /** Something in its batch was refused: it shares none any more. */
-  solo = false
   readonly #engine: Engine
   readonly #meetingOn: (interval: Interval) => MeetingPlace | undefined
   readonly #terms: MemberTerms
@@ -68,6 +69,8 @@ export class Member {
   #suspended: Deferred<View | undefined> | undefined
   #runs = 0
   #conflicts = 0
+  #stops = 0
+  #apart = false
   #turnMs = TURN_MS
   #over = false
 
@@ -97,6 +100,14 @@ export class Member {
     return this.#conflicts
   }
 
+  /**
+   * Is it to try again without a pause? Right after a conflict it knows what there is, and whoever was faster lets
+   * it go first before long; after a pause it knows nothing.
+   */
+  get isEager(): boolean {
+    return this.#conflicts < EAGER_CONFLICTS
+  }
+
   /** Once the run has come to a lane, what becomes of it is told by the lane, perhaps before it has ended. */
   get travel(): Promise<Verdict> | undefined {
     return this.#travel?.promise
@@ -105,7 +116,8 @@ export class Member {
   /** Runs the function on a view of its own, or in a lane that its first read leads to. */
   start(view: View): Promise<Ran> {
     this.#travel = undefined
-    const mayJoin = this.isolation === 'serializable-snapshot' || this.isolation === 'serializable'
+    const mayJoin =
+      !this.#apart && (this.isolation === 'serializable-snapshot' || this.isolation === 'serializable')
     return this.#run(
       view,
       !mayJoin
@@ -167,7 +179,7 @@ export class Member {
       log: outcome.kind === 'value' ? log : new WriteLog(),
       since: () => (reads.isEmpty ? undefined : base),
       pending: 'in-this-batch',
-      marked: this.markers !== undefined,
+      markers: this.markers,
     }
   }
 
@@ -187,6 +199,22 @@ export class Member {
   writesAny(reads: ReadSet): boolean {
     for (const interval of reads.intervals()) if (this.footprint?.log.writesTo(interval)) return true
     return false
+  }
+
+  /** It has asked for what its batch did not know: may the batch fetch that and run it again? */
+  mayStopBatch(): boolean {
+    this.#stops += 1
+    return this.#stops <= MOST_STOPS
+  }
+
+  /**
+   * What it reads is too much for a batch, or takes too long one after the other. It begins by itself from now on:
+   * when it meets others at its commit, it brings along what it will read.
+   */
+  goApart(): void {
+    this.#apart = true
+    this.#stops = 0
+    this.tell({ kind: 'again' })
   }
 
   /** After a conflict: may it try again? If not, it has been told. */
@@ -226,10 +254,10 @@ export class Member {
   }
 }
 
-export function tooManyConflicts(attempts: number): EtcdError {
+export function tooManyConflicts(attempts: number, cause?: unknown): EtcdError {
   return new EtcdError(
     'CONFLICT',
     `[CONFLICT] nothing was written: in ${attempts} attempts, something the transaction had read was changed by others each time`,
-    { outcome: 'rejected' },
+    { outcome: 'rejected', cause },
   )
 }

@@ -13,6 +13,7 @@ import { type BatchView, LooseView, OwnView } from './view.ts'
 import { changeIn, type Unchanged } from './wait.ts'
 
 const BACKOFF = { initialMs: 2, maxMs: 100 }
+const FEWEST_FAILURES = 100
 
 export interface RunResult {
   readonly value: unknown
@@ -68,8 +69,7 @@ export class StmRun {
     let known: Snapshot | undefined
     for (;;) {
       const verdict = await this.#attempt(known)
-      // Nobody waits any more.
-      if (this.#member.isOver) throw new TypeError('the caller has left')
+      this.#assertWanted()
       known = undefined
       switch (verdict.kind) {
         case 'committed': {
@@ -83,9 +83,9 @@ export class StmRun {
           break
         }
         case 'conflict':
-          known = verdict.snapshot
           if (!this.#member.mayGoOn()) throw tooManyConflicts(this.#member.conflicts)
-          if (this.#member.conflicts > 1) await this.#pause()
+          if (this.#member.isEager) known = verdict.snapshot
+          else await this.#pause()
           break
         case 'again':
           // A lane that fell apart: all of its members are back at once.
@@ -93,14 +93,20 @@ export class StmRun {
           break
         case 'unread':
           if (!isOutOfDate(verdict.error)) throw notSent(verdict.error)
-          await this.#count()
+          await this.#count(verdict.error)
           break
         case 'failed':
           throw verdict.error
         case 'aside':
           throw new TypeError('a run that stepped aside has been seen to')
       }
+      this.#assertWanted()
     }
+  }
+
+  /** Whoever has left hears of nothing any more, and the function is not to run for nobody. */
+  #assertWanted(): void {
+    if (this.#member.isOver) throw new TypeError('the caller has left')
   }
 
   async #attempt(known: Snapshot | undefined): Promise<Verdict> {
@@ -136,18 +142,16 @@ export class StmRun {
       case 'missing':
       case 'too-early':
         return { kind: 'again' }
-      case 'error':
       case 'retry':
         return { kind: 'committed', ran, revision: earliest }
+      case 'error':
       case 'value': {
         const base = view instanceof OwnView ? view.base : latest
+        const finished = this.#member.finished(ran, base)
         // Read at one revision, and the latest at that: it took place there and then.
-        const atOnce =
-          this.#terms.isolation === 'read-committed' || seen.every(revision => revision === latest)
-        if (attempt.log.isEmpty && atOnce) {
+        if (finished.log.isEmpty && view.isOneState) {
           return { kind: 'committed', ran, revision: base ?? this.#engine.answers.highestRevision }
         }
-        const finished = this.#member.finished(ran, base)
         if (view instanceof LooseView) return this.#commitAlone(ran, finished)
         const verdict = this.#member.board()
         this.#lanes.commit(this.#member, ran, finished)
@@ -175,13 +179,18 @@ export class StmRun {
       return { kind: 'failed', error }
     }
     const { markers } = this.#terms
-    const result = await this.#committer.commit(batch, { markers, company: 'none' })
+    const result = await this.#committer.commit(batch, {
+      markers,
+      company: 'none',
+      isWanted: () => !this.#member.isOver,
+    })
     switch (result.kind) {
       case 'committed':
         return { kind: 'committed', ran, revision: result.revision }
       case 'conflict':
         return result
       case 'aborted':
+      case 'unwanted':
         return { kind: 'again' }
       case 'failed':
         return result
@@ -210,9 +219,12 @@ export class StmRun {
     }
   }
 
-  async #count(): Promise<void> {
+  /** No conflict, so one that may not have any goes on all the same; but not for ever. */
+  async #count(cause?: unknown): Promise<void> {
     this.#failures += 1
-    if (this.#failures >= this.#terms.maxAttempts) throw tooManyConflicts(this.#failures)
+    if (this.#failures >= Math.max(this.#terms.maxAttempts, FEWEST_FAILURES)) {
+      throw tooManyConflicts(this.#failures, cause)
+    }
     await this.#pause()
   }
 

@@ -22,7 +22,7 @@ export async function execute(
   attempt: Attempt,
   fn: (tx: Transaction) => unknown,
 ): Promise<{ readonly outcome: Outcome; readonly hooks: readonly Hook[] }> {
-  const tx = new StmTransaction(attempt, [attempt.log])
+  const tx = new StmTransaction(Scope.of(attempt))
   attempt.settle(await runOn(tx, fn))
   return { outcome: await attempt.settled, hooks: tx.hooks }
 }
@@ -37,21 +37,57 @@ async function runOn(tx: StmTransaction, fn: (tx: Transaction) => unknown): Prom
   }
 }
 
-/** Reading through a namespace, from an attempt and the logs of writes above it. */
-class Reads implements TransactionReads {
+/** The run of a function, or of one branch of it: what it reads from, and where its writes go. */
+class Scope {
   readonly attempt: Attempt
-  readonly logs: readonly WriteLog[]
+  readonly log: WriteLog
+  readonly #parent: Scope | undefined
+  #over = false
+
+  constructor(attempt: Attempt, log: WriteLog, parent?: Scope) {
+    this.attempt = attempt
+    this.log = log
+    this.#parent = parent
+  }
+
+  static of(attempt: Attempt): Scope {
+    return new Scope(attempt, attempt.log)
+  }
+
+  branch(): Scope {
+    return new Scope(this.attempt, new WriteLog(), this)
+  }
+
+  /** All that was written so far, the oldest first. */
+  get logs(): readonly WriteLog[] {
+    return this.#parent === undefined ? [this.log] : [...this.#parent.logs, this.log]
+  }
+
+  end(): void {
+    this.#over = true
+  }
+
+  /** What is written after the end would be lost. */
+  assertRunning(): void {
+    if (this.#over) throw new TypeError('stm: this branch is over; it has not waited for all it did')
+    if (this.#parent === undefined) this.attempt.assertRunning()
+    else this.#parent.assertRunning()
+  }
+}
+
+/** Reading through a namespace, as far as a scope can see. */
+class Reads implements TransactionReads {
+  readonly scope: Scope
   readonly #kind: 'recorded' | 'unrecorded'
 
-  constructor(attempt: Attempt, logs: readonly WriteLog[], kind: 'recorded' | 'unrecorded') {
-    this.attempt = attempt
-    this.logs = logs
+  constructor(scope: Scope, kind: 'recorded' | 'unrecorded') {
+    this.scope = scope
     this.#kind = kind
   }
 
   async get(key: Bytes): Promise<TransactionKeyValue | undefined> {
-    const { space } = this.attempt
-    const [item] = await this.attempt.read(keyOf(space, key), 0, this.logs, this.#kind)
+    const { space } = this.scope.attempt
+    const [item] = await this.#read(keyOf(space, key), 0)
     return item === undefined ? undefined : new Entry(item, space)
   }
 
@@ -66,14 +102,9 @@ class Reads implements TransactionReads {
   ): Promise<readonly TransactionKeyValue[]> {
     const { limit = 0 } = checkOptions(options, ['limit'], 'range')
     if (!KeyRange.is(range)) throw new TypeError('range: prefix(…), between(…), from(…) or everything')
-    const { space } = this.attempt
+    const { space } = this.scope.attempt
     const interval = intervalOf(space.span(range))
-    const items = await this.attempt.read(
-      interval,
-      checkInteger(limit, 'limit', { min: 0 }),
-      this.logs,
-      this.#kind,
-    )
+    const items = await this.#read(interval, checkInteger(limit, 'limit', { min: 0 }))
     return items.map(item => new Entry(item, space))
   }
 
@@ -84,14 +115,19 @@ class Reads implements TransactionReads {
   async has(key: Bytes): Promise<boolean> {
     return (await this.get(key)) !== undefined
   }
+
+  #read(interval: Interval, limit: number): Promise<readonly Item[]> {
+    this.scope.assertRunning()
+    return this.scope.attempt.read(interval, limit, this.scope.logs, this.#kind)
+  }
 }
 
 class StmTransaction extends Reads implements Transaction {
   readonly hooks: Hook[] = []
   #retries = false
 
-  constructor(attempt: Attempt, logs: readonly WriteLog[]) {
-    super(attempt, logs, 'recorded')
+  constructor(scope: Scope) {
+    super(scope, 'recorded')
   }
 
   get retries(): boolean {
@@ -99,19 +135,20 @@ class StmTransaction extends Reads implements Transaction {
   }
 
   get snapshot(): TransactionReads {
-    return new Reads(this.attempt, this.logs, 'unrecorded')
+    return new Reads(this.scope, 'unrecorded')
   }
 
   async revision(key: Bytes): Promise<bigint> {
-    return this.attempt.revision(keyOf(this.attempt.space, key))
+    this.scope.assertRunning()
+    return this.scope.attempt.revision(this.#intervalOf(key))
   }
 
   put(key: Bytes, value: Bytes, options: TransactionPutOptions = {}): void {
     const { lease } = checkOptions(options, ['lease'], 'put')
-    this.attempt.assertRunning()
+    this.scope.assertRunning()
     const bytes = toBytes(value, 'a value')
-    this.#log.put(
-      keyOf(this.attempt.space, key).from,
+    this.scope.log.put(
+      this.#intervalOf(key).from,
       // The caller may go on to use an array of its own.
       typeof value === 'string' ? bytes : Uint8Array.from(bytes),
       lease === undefined ? 0n : checkRevision(lease, 'lease'),
@@ -119,8 +156,8 @@ class StmTransaction extends Reads implements Transaction {
   }
 
   delete(keyOrRange: Bytes | KeyRange): void {
-    this.attempt.assertRunning()
-    this.#log.delete(intervalOf(this.attempt.space.span(rangeOf(keyOrRange))))
+    this.scope.assertRunning()
+    this.scope.log.delete(intervalOf(this.scope.attempt.space.span(rangeOf(keyOrRange))))
   }
 
   deletePrefix(start: Bytes): void {
@@ -141,6 +178,9 @@ class StmTransaction extends Reads implements Transaction {
     first: (tx: Transaction) => First | Promise<First>,
     second: (tx: Transaction) => Second | Promise<Second>,
   ): Promise<First | Second> {
+    for (const branch of [first, second]) {
+      if (typeof branch !== 'function') throw new TypeError('orElse: takes two functions of a transaction')
+    }
     const one = await this.#branch(first)
     if (one !== undefined) return one.value
     const other = await this.#branch(second)
@@ -149,7 +189,7 @@ class StmTransaction extends Reads implements Transaction {
 
   afterCommit(action: Hook): void {
     if (typeof action !== 'function') throw new TypeError('afterCommit: takes a function')
-    this.attempt.assertRunning()
+    this.scope.assertRunning()
     this.hooks.push(action)
   }
 
@@ -157,12 +197,14 @@ class StmTransaction extends Reads implements Transaction {
   async #branch<Value>(
     run: (tx: Transaction) => Value | Promise<Value>,
   ): Promise<{ readonly value: Value } | undefined> {
-    const log = new WriteLog()
-    const tx = new StmTransaction(this.attempt, [...this.logs, log])
+    const scope = this.scope.branch()
+    const tx = new StmTransaction(scope)
     const outcome = await runOn(tx, run)
+    scope.end()
     switch (outcome.kind) {
       case 'value':
-        this.#log.absorb(log)
+        this.scope.assertRunning()
+        this.scope.log.absorb(scope.log)
         this.hooks.push(...tx.hooks)
         return { value: outcome.value as Value }
       case 'error':
@@ -172,9 +214,8 @@ class StmTransaction extends Reads implements Transaction {
     }
   }
 
-  get #log(): WriteLog {
-    // Every transaction has one of its own.
-    return this.logs[this.logs.length - 1]!
+  #intervalOf(key: Bytes): Interval {
+    return keyOf(this.scope.attempt.space, key)
   }
 }
 

@@ -37,13 +37,12 @@ export class OwnView implements View {
     this.#reader = reader
   }
 
-  /** Has nothing been asked for yet? */
-  get isUntouched(): boolean {
-    return this.#first === undefined && this.#snapshot.base === undefined
-  }
-
   get base(): bigint | undefined {
     return this.#snapshot.base
+  }
+
+  get isOneState(): boolean {
+    return true
   }
 
   stored(interval: Interval, limit: number): Answer | Promise<Answer> {
@@ -80,10 +79,16 @@ export class LooseView implements View {
   readonly pending: undefined
   readonly #reader: StmReader
   readonly #seen: Snapshot | undefined
+  #isOneState = true
 
   constructor(reader: StmReader, seen: Snapshot | undefined) {
     this.#reader = reader
     this.#seen = seen
+  }
+
+  /** Is all that was read, as far as it is kept, of one revision? */
+  get isOneState(): boolean {
+    return this.#isOneState
   }
 
   stored(interval: Interval, limit: number): Answer | Promise<Answer> {
@@ -97,6 +102,7 @@ export class LooseView implements View {
     const answer = await this.#reader.read(interval, limit, undefined).answer
     this.#seen?.settle(answer.revision)
     this.#seen?.learn(answer)
+    if (this.#seen !== undefined && this.#seen.base !== answer.revision) this.#isOneState = false
     return answer
   }
 }

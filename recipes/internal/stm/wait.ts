@@ -2,6 +2,9 @@ import type { Engine } from '../../../src/client/engine.ts'
 import { EtcdError } from '../../../src/wire/errors.ts'
 import { type Interval, nameOf, spanOf } from './interval.ts'
 
+/** Servers have been known to forget an event: so often the function looks for itself, in milliseconds. */
+const CHECK_MS = 30_000
+
 /** Keys, and the revision up to which they are known not to have changed. */
 export interface Unchanged {
   readonly interval: Interval
@@ -23,10 +26,12 @@ export function changeIn(
     const finish = (settle: () => void) => {
       over = true
       stopListening()
+      check.cancel()
       for (const watch of watches) watch.cancel()
       settle()
     }
     let stopListening = () => {}
+    const check = engine.runtime.setTimer(CHECK_MS, () => finish(resolve))
     stopListening = engine.aborts.on(signal, reason => finish(() => reject(reason)))
     for (const { interval, since } of distinct(unchanged)) {
       if (over) return

@@ -109,10 +109,13 @@ export class WriteLog {
     for (const { key, value } of this.puts) bytes += key.length + value.length
     for (const { from, to } of this.#deleted) bytes += from.length + to.length
     if (this.#deleted.length === 0) return { ops: this.#puts.size, bytes }
-    // Each put may cut one deletion in two.
-    let cuts = 0
-    for (const key of this.#puts.keys()) if (this.#deleted.some(interval => holds(interval, key))) cuts += 1
-    return { ops: this.#puts.size + this.#deleted.length + cuts, bytes }
+    let deletions = this.#deleted.length
+    for (const key of this.#puts.keys()) {
+      const covering = this.#deleted.find(interval => holds(interval, key))
+      // Each put may cut one deletion in two, and leaves nothing of that of its own key.
+      if (covering !== undefined) deletions += isOneKey(covering) ? -1 : 1
+    }
+    return { ops: this.#puts.size + deletions, bytes }
   }
 }
 

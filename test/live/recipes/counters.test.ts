@@ -4,7 +4,7 @@ import { mapKey } from '../../../src/wire/bytes.ts'
 import type { TxnRequest } from '../../../src/wire/gen/rpc.g.ts'
 import { methods } from '../../../src/wire/methods.ts'
 import { uniquePrefix, useEtcd } from '../../support/live.ts'
-import { player } from '../../traits/arena.ts'
+import { player, quiet } from '../../traits/arena.ts'
 
 const server = useEtcd(test)
 
@@ -37,7 +37,16 @@ test('a counter does not leave 64 bits, and does not count what is no number', a
   const counter = etcd.counter(name)
   await counter.add(2n ** 63n - 1n)
   await t.throwsAsync(counter.add(1n), { instanceOf: RangeError })
+  await t.throwsAsync(counter.compareAndSet(2n ** 63n - 1n, 2n ** 63n), { instanceOf: RangeError })
+  await t.throwsAsync(
+    counter.update(number => number * 2n),
+    { instanceOf: RangeError },
+  )
   t.is(await counter.get(), 2n ** 63n - 1n)
+  t.is(await counter.add(-(2n ** 63n)), -1n)
+  await etcd.put(name, '+5')
+  t.is(await counter.add(2 ** 53 - 1), 2n ** 53n + 4n)
+  await t.throwsAsync(counter.add(2 ** 53), { instanceOf: RangeError })
   await etcd.put(name, 'many')
   await t.throwsAsync(counter.add(), { code: 'FAILED_PRECONDITION' })
   await t.throwsAsync(counter.get(), { code: 'FAILED_PRECONDITION' })
@@ -79,6 +88,41 @@ test('a watched counter tells every number, beginning with the one it is', async
     if (seen.length === 3) break
   }
   t.deepEqual(seen, [3n, 7n, 12n])
+})
+
+test('a watched number and a watched value of a namespace end with it', async t => {
+  const { etcd, net } = await player(t, server())
+  const p = uniquePrefix(t)
+  const inside = etcd.namespace(p)
+  const loops = [inside.counter('n'), inside.value('v')].map(async one => {
+    let seen = 0
+    for await (const _ of one.watch()) seen += 1
+    return seen
+  })
+  await net.watching(watch => mapKey(watch.key) === `${p}n`)
+  await net.watching(watch => mapKey(watch.key) === `${p}v`)
+  await inside.close()
+  t.deepEqual(await Promise.all(loops), [1, 1])
+  await quiet(net)
+  t.deepEqual(net.watches, [])
+  t.throws(() => etcd.counter(`${p}n`).watch({ signal: 5 as never }), { instanceOf: TypeError })
+})
+
+test.serial('a value watched too slowly goes on after a compaction with what is there', async t => {
+  const { etcd } = await player(t, server())
+  const value = etcd.value(`${uniquePrefix(t)}v`)
+  await value.set('1')
+  const seen: (string | undefined)[] = []
+  for await (const kv of value.watch()) {
+    seen.push(kv?.text())
+    if (seen.length === 1) {
+      await value.set('2')
+      await etcd.compact(await value.set('3'))
+    }
+    if (kv?.text() === '3') break
+  }
+  t.is(seen[0], '1')
+  t.is(seen.at(-1), '3')
 })
 
 test('a sequence gives each number once, without a gap, each for one request', async t => {
@@ -130,6 +174,23 @@ test('ids of blocks are given once, across clients, for one request per block', 
   t.false(ids.some(id => id >= block.first && id < block.end))
   await t.throwsAsync(one.etcd.idBlocks(name, { size: 20 }).next(), { code: 'FAILED_PRECONDITION' })
   t.throws(() => one.etcd.idBlocks(name, { size: 0 }), { instanceOf: RangeError })
+})
+
+test('whoever does not wait for an id any more leaves the block to the others', async t => {
+  const { etcd, net } = await player(t, server())
+  const ids = etcd.idBlocks(`${uniquePrefix(t)}ids`, { size: 10 })
+  const trap = net.stopRequests(methods.txn)
+  const leave = new AbortController()
+  const left = t.throwsAsync(ids.next({ signal: leave.signal }), { message: 'enough' })
+  const other = ids.next()
+  const call = await trap.caught()
+  trap.off()
+  leave.abort(new Error('enough'))
+  await left
+  await call.deliver()
+  t.is(await other, 0n)
+  t.is(await ids.next(), 1n)
+  await t.throwsAsync(ids.next({ signal: leave.signal }), { message: 'enough' })
 })
 
 test('a versioned value is set only on top of what was seen, and updated by a function', async t => {

@@ -332,12 +332,11 @@ test('what goes with another lease is refused before anything is sent', async t 
   await t.throwsAsync(session.election(name).resume({ key, revision: 3n }), { instanceOf: RangeError })
   await t.throwsAsync(session.election(name).resume(undefined as never), {
     instanceOf: TypeError,
-    message: /takes \{ key, revision \}/,
+    message: /^resume: takes \{ key, revision \}/,
   })
   await t.throwsAsync(session.election(name).resume({ key, revision: 3 as unknown as bigint }), {
     instanceOf: TypeError,
   })
-  await t.throwsAsync(session.election(name).resume(undefined as never), { message: /^resume: / })
   await t.throwsAsync(session.election(name).campaign('me', null as never), { message: /^campaign: / })
   await t.throwsAsync(session.election(name).campaign(7 as unknown as string), { instanceOf: TypeError })
   await t.throwsAsync(session.election(name).campaign('me', { timeoutMs: 3 } as object), {

@@ -8,6 +8,7 @@ import { outcomeOf } from './outcome.ts'
 
 const bank = new Bank('stm/account/', ['a', 'b', 'c', 'd'])
 const LIST = 'stm/list/'
+const LONGEST_LIST = 6
 
 /** Processes that move money between a few accounts, look at all of them at once, and wait for it. */
 export const stmWorkload: Workload = {
@@ -52,13 +53,17 @@ async function teller(etcd: Etcd, scene: Scene): Promise<void> {
     const body =
       kind < 0.55
         ? transfer(random, process)
-        : kind < 0.7
+        : kind < 0.65
           ? look(stage)
-          : kind < 0.85
+          : kind < 0.77
             ? list(random)
-            : kind < 0.93
-              ? blind(random)
-              : wait(random)
+            : kind < 0.83
+              ? head
+              : kind < 0.88
+                ? either(random)
+                : kind < 0.94
+                  ? blind(random)
+                  : wait(random)
     await transact(etcd, scene, `${count}-${random.integer(0, 1e9)}`, body)
   }
 }
@@ -84,9 +89,36 @@ function list(random: Random): Body {
   const grows = random.chance(0.6)
   return async (run, unique) => {
     const keys = [...(await run.below(LIST)).keys()]
-    if (grows && keys.length < 6) run.put(`${LIST}${keys.length}`, `${unique}|item`)
+    if (grows && keys.length < LONGEST_LIST) run.put(`${LIST}${keys.length}`, `${unique}|item`)
     else if (keys.length > 0) run.delete(keys.at(-1)!)
   }
+}
+
+/** Takes the first of the list; begins another one when there is none. */
+async function head(run: ObservedRun, unique: string): Promise<void> {
+  const first = await run.first(LIST)
+  if (first !== undefined) return run.delete(first)
+  const keys = Array.from({ length: LONGEST_LIST }, (_, index) => `${LIST}${index}`)
+  run.deleteBelow(LIST, keys)
+  run.put(keys.at(-1)!, `${unique}|only`)
+}
+
+/** What the left side has written must be nowhere if the right side is taken. */
+function either(random: Random): Body {
+  const account = random.pick(bank.accounts)
+  const least = random.integer(80, 130)
+  return (run, unique) =>
+    run.either(
+      async left => {
+        const has = balance(await left.get(account))
+        left.put('stm/note', `${unique}|left`)
+        left.check(has >= least)
+      },
+      async right => {
+        await right.get('stm/note')
+        right.put('stm/note', `${unique}|right`)
+      },
+    )
 }
 
 /** Writes one key because of another. */
@@ -110,8 +142,9 @@ async function transact(
   name: string,
   body: Body,
 ): Promise<void> {
-  // A marker that an operator deletes says that there was no commit.
-  const markersAreSafe = !stage.plan.faults.includes('key-deleted')
+  // A marker that an operator deletes says that there was no commit. What he writes over goes later, too.
+  const { faults } = stage.plan
+  const markersAreSafe = !faults.includes('key-deleted') && !faults.includes('key-overwritten')
   const patience = new AbortController()
   const timer = process.setTimer(Math.min(30_000, random.exponential(8000)), () =>
     patience.abort(new Impatient()),
