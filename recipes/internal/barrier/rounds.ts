@@ -8,7 +8,7 @@ import { methods } from '../../../src/wire/methods.ts'
 import { deleteOf, encoded, fieldsOf, listOf, putOf, readOf, writtenAt } from './wire.ts'
 
 /** How many rounds back it is known how each ended. */
-const PAST = 32
+const PAST = 128
 
 /** How far a barrier is: what its state key says. */
 export interface Round {

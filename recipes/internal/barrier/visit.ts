@@ -309,7 +309,7 @@ export class Visit {
   #unknown(): EtcdError {
     return barrierBroken(
       this.#gathering.name,
-      'the round ended, but how could not be learnt: its keys were deleted',
+      'the round ended, but how could not be learnt: its keys were deleted, or it is long ago',
       'unknown',
     )
   }
