@@ -23,6 +23,11 @@ export interface Suspect {
   readonly title?: string
 }
 
+/** A whole test file, or the one test of it with this title. */
+export function by(file: string, title?: string): Suspect {
+  return title === undefined ? { file } : { file, title }
+}
+
 /** The source with the mistake in it. Throws when the text is not there exactly once. */
 export function applied(mutant: Pick<Mutant, 'file' | 'find' | 'replace'>, source: string): string {
   const at = source.indexOf(mutant.find)

@@ -1,0 +1,88 @@
+import { by, type Mutant } from '../mutant.ts'
+
+/** Ghosts. */
+export const ghosts: readonly Mutant[] = [
+  {
+    name: 'ghost-of-a-lock-not-watched',
+    promise: 'after an unanswered attempt the own key stays under a watch, also once its repeat was granted',
+    file: 'recipes/internal/line/creation.ts',
+    find: 'onUnanswered: () => unanswered(stands),',
+    replace: 'onUnanswered: () => unanswered([]),',
+    tests: [
+      by(
+        'live/recipes/ghosts',
+        'an attempt applied after its repeat was granted and released leaves no key behind',
+      ),
+    ],
+    simulations: ['mutex'],
+  },
+  {
+    name: 'ghost-of-a-try-lock-not-watched',
+    promise: 'a late tryLock leaves no key behind',
+    file: 'recipes/internal/line/vacancy.ts',
+    find: 'onUnanswered: () => unanswered(stands),',
+    replace: 'onUnanswered: () => unanswered([]),',
+    tests: [by('live/recipes/ghosts', 'a late tryLock leaves no key behind, although it would own')],
+    simulations: ['mutex'],
+  },
+  {
+    name: 'ghost-before-the-watch-not-read',
+    promise: 'a ghost that appears before its watch was created is found by reading after it',
+    file: 'src/session/own-key.ts',
+    find: 'opened: () => this.#sweep(),',
+    replace: 'opened: () => {},',
+    tests: [by('session/ghosts')],
+    simulations: ['mutex'],
+  },
+  {
+    name: 'one-ghost-stands-for-all',
+    promise: 'each unanswered attempt is watched for until it is accounted for',
+    file: 'src/session/own-key.ts',
+    find: 'if (this.#ghosts > 0) return\n',
+    replace: 'this.#ghosts = 0\n',
+    tests: [by('session/ghosts')],
+  },
+  {
+    name: 'ghost-that-appears-later-not-deleted',
+    promise: 'an attempt applied after its caller gave up leaves no key behind',
+    file: 'src/session/own-key.ts',
+    find: 'if (events.some(({ kv }) => kv !== undefined && this.mayAdopt(kv.createRevision))) this.#sweep()',
+    replace: '',
+    tests: [by('session/ghosts')],
+    simulations: ['mutex'],
+  },
+  {
+    name: 'ghost-deleted-while-somebody-holds-the-key',
+    promise: 'what appears is deleted only while nobody deals with the key',
+    file: 'src/session/own-key.ts',
+    find: 'const turn = await this.enter().catch(() => undefined)',
+    replace: 'const turn: Turn | undefined = { end: () => {} }',
+    tests: [by('session/ghosts')],
+    simulations: ['mutex'],
+  },
+  {
+    name: 'answer-without-sense-leaves-no-ghost-watch',
+    promise: 'an answer that makes no sense leaves open whether the key will exist, so it is watched for',
+    file: 'recipes/internal/line/claim.ts',
+    find: 'unanswered(stands)\n    throw error',
+    replace: 'unanswered([])\n    throw error',
+    tests: [by('recipes/fencing')],
+  },
+  {
+    name: 'unreadable-answer-taken-for-a-refusal',
+    promise: 'an answer nobody can read leaves open what became of the request',
+    file: 'src/client/submitter.ts',
+    find: 'call.unanswered = true\n      call.submission.onUnanswered?.()\n      throw',
+    replace: 'throw',
+    tests: [by('client/unreadable-answers')],
+    simulations: ['mutex'],
+  },
+  {
+    name: 'abandoned-while-asking-leaves-no-ghost-watch',
+    promise: 'a caller that leaves while its request is on its way counts as unanswered',
+    file: 'src/client/submitter.ts',
+    find: 'call.unanswered = true\n          onUnanswered?.()',
+    replace: 'call.unanswered = true',
+    tests: [by('session/opening')],
+  },
+]

@@ -1,0 +1,133 @@
+import { by, type Mutant } from '../mutant.ts'
+
+/** The semaphore. */
+export const semaphore: readonly Mutant[] = [
+  {
+    name: 'semaphore-barging',
+    promise: 'a free permit is taken directly only if nobody waits',
+    file: 'recipes/internal/semaphore/slot-wire.ts',
+    find: 'compare: [limitIs(keys, limit), empty(keys.waiters), sure],',
+    replace: 'compare: [limitIs(keys, limit), sure],',
+    tests: [
+      by(
+        'live/recipes/semaphore',
+        'several permits come at once or not at all, and nobody passes who waits for them',
+      ),
+    ],
+    simulations: ['semaphore'],
+  },
+  {
+    name: 'semaphore-over-a-lowered-limit',
+    promise: 'whoever holds beyond a lowered limit counts against it',
+    file: 'recipes/internal/semaphore/slot-memory.ts',
+    find: 'if (held.length + count > limit) return undefined',
+    replace: 'if (held.filter(slot => slot < limit).length + count > limit) return undefined',
+    tests: [
+      by(
+        'live/recipes/semaphore',
+        'more permits wake who waits; fewer take none away and give none until enough were released',
+      ),
+    ],
+  },
+  {
+    name: 'semaphore-slot-not-compared',
+    promise: 'a slot is one holder’s at a time',
+    file: 'recipes/internal/semaphore/slot-wire.ts',
+    find: 'compare: slots.map(slot => createdAtWire(keys.slot(slot), 0n)),',
+    replace: 'compare: slots.slice(1).map(slot => createdAtWire(keys.slot(slot), 0n)),',
+    tests: [
+      by(
+        'live/recipes/semaphore',
+        'permits are given up to the limit, with the lowest free number and a larger token each',
+      ),
+    ],
+    simulations: ['semaphore'],
+  },
+  {
+    name: 'semaphore-head-stays-in-line',
+    promise: 'the head leaves the line in the transaction that takes the slots',
+    file: 'recipes/internal/semaphore/slot-wire.ts',
+    find: 'slots => [...putsOf(wish, slots), leave], look),',
+    replace: 'slots => [...putsOf(wish, slots), ...[leave].slice(1)], look),',
+    tests: [by('live/recipes/semaphore', 'permits are given in the order in which they were asked for')],
+    simulations: ['semaphore'],
+  },
+  {
+    name: 'semaphore-head-claim-unguarded',
+    promise: 'a claim of the head does nothing once its place is gone',
+    file: 'recipes/internal/semaphore/slot-wire.ts',
+    find: '      createdAtWire(key, createRevision),\n      limitIs(keys, limit),',
+    replace: '      limitIs(keys, limit),',
+    tests: [
+      by(
+        'live/recipes/semaphore',
+        'an attempt of the head that is given up unanswered can take nothing once its place is gone',
+      ),
+    ],
+    simulations: ['semaphore'],
+  },
+  {
+    name: 'semaphore-ghosts-not-watched',
+    promise: 'what unanswered claims take later is given back',
+    file: 'recipes/internal/semaphore/slot-ghosts.ts',
+    find: '    this.#suspects.set(name, suspect)\n    this.#open()',
+    replace: '    this.#suspects.set(name, suspect)',
+    tests: [
+      by(
+        'live/recipes/semaphore',
+        'a claim that is applied after its repeat was granted and released is given back',
+      ),
+    ],
+    simulations: ['semaphore'],
+  },
+  {
+    name: 'semaphore-sweeps-what-was-told',
+    promise: 'a permit somebody was told of is no ghost',
+    file: 'recipes/internal/semaphore/slot-ghosts.ts',
+    find: 'if (createRevision === state.kept) continue',
+    replace: '',
+    tests: [
+      by(
+        'live/recipes/semaphore',
+        'a claim that is applied late, while its repeat is held, takes no second permit',
+      ),
+    ],
+    simulations: ['semaphore'],
+  },
+  {
+    name: 'semaphore-aborted-head-claim-kept',
+    promise: 'slots that a claim of the head took after it was given up are given back',
+    file: 'recipes/internal/semaphore/slot-acquisition.ts',
+    find: 'if (this.#head?.mayHold === true && this.#taken === undefined) await this.#giveBack()',
+    replace: '',
+    tests: [
+      by(
+        'live/recipes/semaphore',
+        'an attempt of the head that is given up unanswered can take nothing once its place is gone',
+      ),
+    ],
+  },
+  {
+    name: 'lock-delay-not-waited',
+    promise: 'after a loss nobody believes before the delay is over',
+    file: 'recipes/internal/mutex/lock-delay.ts',
+    find: 'await sleep(this.#session.engine.runtime, this.#delayMs, this.#abandoned.signal)',
+    replace: '',
+    tests: [
+      by(
+        'live/recipes/mutex-options',
+        'after a loss nobody is told that it has the lock before the delay is over',
+      ),
+    ],
+  },
+  {
+    name: 'break-unguarded',
+    promise: 'a lock is broken by its token, and no newer holder is hit',
+    file: 'recipes/internal/mutex/revocation.ts',
+    find: 'compare: [createdAtWire(key, createRevision)],',
+    replace: 'compare: [],',
+    tests: [
+      by('live/recipes/mutex-options', 'a holder that is replaced between the look and the deed is not hit'),
+    ],
+  },
+]
