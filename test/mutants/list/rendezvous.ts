@@ -9,7 +9,9 @@ export const rendezvous: readonly Mutant[] = [
     file: 'recipes/internal/watched-keys.ts',
     find: 'if (!this.#isInStep || revision <= this.#revision) return',
     replace: 'if ((!this.#isInStep && this.#revision < 0n) || revision <= this.#revision) return',
-    tests: [by('recipes/watched-keys', 'that a watch breaks is no news')],
+    tests: [
+      by('recipes/watched-keys', 'that a watch breaks is no news; the keys are read again when it is back'),
+    ],
   },
   {
     name: 'events-below-the-reading-applied',
@@ -25,7 +27,12 @@ export const rendezvous: readonly Mutant[] = [
     file: 'recipes/internal/watched-keys.ts',
     find: 'void this.#read(revision > this.#revision ? revision : this.#revision, reading)',
     replace: 'void this.#read(revision, reading)',
-    tests: [by('recipes/watched-keys', 'after a break on a member that lags')],
+    tests: [
+      by(
+        'recipes/watched-keys',
+        'after a break on a member that lags, nothing older than what was told is read',
+      ),
+    ],
   },
   {
     name: 'late-hold-closes-a-released-barrier',
@@ -33,7 +40,12 @@ export const rendezvous: readonly Mutant[] = [
     file: 'recipes/internal/barrier/key.ts',
     find: 'compare: [createdAtWire(this.key, 0n), writtenAt(this.#state, seen)],',
     replace: 'compare: [createdAtWire(this.key, 0n), ...(seen < 0n ? [writtenAt(this.#state, seen)] : [])],',
-    tests: [by('live/recipes/barrier', 'a hold whose answer was lost is granted once')],
+    tests: [
+      by(
+        'live/recipes/barrier',
+        'a hold whose answer was lost is granted once, and cannot be applied again after its release',
+      ),
+    ],
   },
   {
     name: 'hold-in-doubt-not-fenced',
@@ -41,7 +53,12 @@ export const rendezvous: readonly Mutant[] = [
     file: 'recipes/barrier.ts',
     find: 'if (this.#isInDoubt) await unlessAborted',
     replace: 'if (this.#isInDoubt && this.#value.length === 0) await unlessAborted',
-    tests: [by('live/recipes/barrier', 'although Go released it')],
+    tests: [
+      by(
+        'live/recipes/barrier',
+        'a hold whose answer was lost cannot be applied again, although Go released it and says nothing',
+      ),
+    ],
   },
   {
     name: 'forgotten-loss-of-a-later-arrival-unnoticed',
@@ -85,7 +102,12 @@ export const rendezvous: readonly Mutant[] = [
     file: 'recipes/internal/barrier/visit.ts',
     find: 'this.#isInDoubt = true',
     replace: 'this.#isInDoubt = false',
-    tests: [by('live/recipes/cyclic-barrier', 'an arrival that is applied after its caller gave up')],
+    tests: [
+      by(
+        'live/recipes/cyclic-barrier',
+        'an arrival that is applied after its caller gave up counts for nobody',
+      ),
+    ],
   },
   {
     name: 'arrival-in-any-round',
@@ -93,7 +115,12 @@ export const rendezvous: readonly Mutant[] = [
     file: 'recipes/internal/barrier/arrival.ts',
     find: 'writtenAt(rounds.state, round.modRevision),',
     replace: '...(round.modRevision < 0n ? [writtenAt(rounds.state, round.modRevision)] : []),',
-    tests: [by('live/recipes/cyclic-barrier', 'an arrival that is applied after its caller gave up')],
+    tests: [
+      by(
+        'live/recipes/cyclic-barrier',
+        'an arrival that is applied after its caller gave up counts for nobody',
+      ),
+    ],
     simulations: ['cyclic-barrier'],
   },
   {
@@ -102,7 +129,12 @@ export const rendezvous: readonly Mutant[] = [
     file: 'recipes/internal/barrier/lookout.ts',
     find: 'if (departures > 0)',
     replace: 'if (departures < 0)',
-    tests: [by('live/recipes/double-barrier', 'one that came last and was lost before it opened')],
+    tests: [
+      by(
+        'live/recipes/double-barrier',
+        'one that came last and was lost before it opened leaves nobody waiting for ever',
+      ),
+    ],
   },
   {
     name: 'lost-before-we-came-not-noticed',
@@ -110,7 +142,9 @@ export const rendezvous: readonly Mutant[] = [
     file: 'recipes/internal/barrier/visit.ts',
     find: "this.#gathering.onLoss === 'break' && present.length < arrivals",
     replace: "this.#gathering.onLoss === 'break' && present.length < arrivals - 99",
-    tests: [by('live/recipes/cyclic-barrier', 'a round all of which crashed')],
+    tests: [
+      by('live/recipes/cyclic-barrier', 'a round all of which crashed is begun anew by the next who come'),
+    ],
   },
   {
     name: 'lost-inside-not-noticed-by-leavers',
@@ -118,7 +152,7 @@ export const rendezvous: readonly Mutant[] = [
     file: 'recipes/double-barrier.ts',
     find: '({ kvs }) => ![...kvs.values()].some(isThere) || undefined',
     replace: '({ kvs }) => (kvs.size > 1 ? true : undefined)',
-    tests: [by('live/recipes/double-barrier', 'one that is lost inside')],
+    tests: [by('live/recipes/double-barrier', 'one that is lost inside counts as having left')],
   },
   {
     name: 'participant-counted-twice',
@@ -126,7 +160,7 @@ export const rendezvous: readonly Mutant[] = [
     file: 'recipes/latch.ts',
     find: 'compare: [createdAtWire(mark, 0n), ...this.#isUnderWay(tried)]',
     replace: 'compare: [...this.#isUnderWay(tried)]',
-    tests: [by('live/recipes/latch', 'each participant is counted once')],
+    tests: [by('live/recipes/latch', 'each participant is counted once, however often it counts down')],
     simulations: ['latch'],
   },
   {
@@ -135,6 +169,11 @@ export const rendezvous: readonly Mutant[] = [
     file: 'recipes/latch.ts',
     find: "versionOf(this.#count, 'less', base + BigInt(total)),",
     replace: "versionOf(this.#count, 'less', base + BigInt(total) + 99n),",
-    tests: [by('live/recipes/latch', 'is applied in the next round counts nobody')],
+    tests: [
+      by(
+        'live/recipes/latch',
+        'a request that was given up and is applied in the next round counts nobody there',
+      ),
+    ],
   },
 ]
