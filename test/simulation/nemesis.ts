@@ -85,6 +85,8 @@ export class Nemesis {
   }
 
   #lastUntil(forMs: number, action: () => void): void {
+    // What was to follow on what has just been lifted.
+    if (this.#isOver) return action()
     const lift = () => {
       if (this.#lasting.delete(lift)) action()
     }
