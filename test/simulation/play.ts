@@ -164,7 +164,7 @@ class Performance {
   async #enoughAcquisitions(): Promise<void> {
     // A plan that was shrunk to find a fault need not come so far.
     if (this.#workload.lines(this.#plan).length === 0 || this.#plan.seconds < FULL_SECONDS) return
-    const limitMs = this.#world.nowMs * 4
+    const limitMs = this.#world.nowMs * 8
     await this.#world.run(limitMs, () => this.#recorder.granted >= ACQUISITIONS)
     if (this.#recorder.granted < ACQUISITIONS)
       this.#complain('too-few-acquisitions', `${this.#recorder.granted} in ${this.#world.nowMs} ms`)
