@@ -1,11 +1,10 @@
 import type { Engine } from '../src/client/engine.ts'
 import type { CallOptions } from '../src/client/submitter.ts'
 import { ownOnly } from '../src/support/own.ts'
-import { prefixEnd, text } from '../src/wire/bytes.ts'
+import { text } from '../src/wire/bytes.ts'
 import type { KeyValue } from '../src/wire/gen/kv.g.ts'
-import { SortOrder, SortTarget } from '../src/wire/gen/rpc.g.ts'
-import { methods } from '../src/wire/methods.ts'
 import { entryOf, isForeign, type KeysOfSession } from './internal/line/entry.ts'
+import { readWholeLine } from './internal/line/line-reading.ts'
 
 /** Somebody in a line, as far as its key tells. */
 export interface Contender {
@@ -40,20 +39,7 @@ export async function readContenders(
   keys: KeysOfSession,
   { signal, timeoutMs }: CallOptions,
 ): Promise<readonly Contender[]> {
-  const end = prefixEnd(prefix)
-  const { kvs } = await engine.submitter.submit({
-    method: methods.range,
-    request: {
-      key: prefix,
-      rangeEnd: end,
-      sortOrder: SortOrder.ascend,
-      sortTarget: SortTarget.createRevision,
-    },
-    footprint: { reads: [{ key: prefix, end }], writes: [] },
-    consistency: 'linearizable',
-    signal,
-    timeoutMs,
-  })
+  const kvs = await readWholeLine(engine, prefix, { signal, timeoutMs })
   const nowMs = engine.runtime.wallNow()
   return kvs.map(kv => contenderOf(kv, isForeign(entryOf(kv), prefix.length, keys), nowMs))
 }

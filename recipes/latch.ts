@@ -1,4 +1,4 @@
-import { createdAtWire } from '../src/client/compare.ts'
+import { createdAtWire, modifiedAtWire } from '../src/client/compare.ts'
 import type { Engine } from '../src/client/engine.ts'
 import type { KeySpace } from '../src/client/key-space.ts'
 import { checkCall } from '../src/client/kv.ts'
@@ -20,7 +20,6 @@ import {
   putOf,
   readOf,
   versionOf,
-  writtenAt,
 } from './internal/barrier/wire.ts'
 import { untilKeys } from './internal/watched-keys.ts'
 
@@ -106,7 +105,7 @@ export class Latch {
       const { header, succeeded, responses } = await this.#engine.submitter.submit({
         method: methods.txn,
         request: {
-          compare: [writtenAt(this.#count, now.modRevision)],
+          compare: [modifiedAtWire(this.#count, now.modRevision)],
           success: [putOf(this.#count, encoded(next))],
           failure: [readOf(this.#count)],
         },

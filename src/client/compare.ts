@@ -113,7 +113,7 @@ export function createdAtWire(key: Uint8Array, revision: bigint): Init<WireCompa
   }
 }
 
-/** The key as it was written at this revision, and not since. */
+/** Was the key last written at this revision? 0 for a key that does not exist. */
 export function modifiedAtWire(key: Uint8Array, revision: bigint): Init<WireCompare> {
   return {
     key,

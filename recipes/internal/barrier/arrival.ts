@@ -1,11 +1,11 @@
-import { createdAtWire } from '../../../src/client/compare.ts'
+import { createdAtWire, modifiedAtWire } from '../../../src/client/compare.ts'
 import { part } from '../../../src/client/response-part.ts'
 import type { SessionContext } from '../../../src/session/session-context.ts'
 import { mapKey, prefixEnd } from '../../../src/wire/bytes.ts'
 import type { KeyValue } from '../../../src/wire/gen/kv.g.ts'
 import { methods } from '../../../src/wire/methods.ts'
 import { isThere, type Round, type Rounds } from './rounds.ts'
-import { deleteOf, listOf, NO_END, putOf, readOf, versionOf, writtenAt } from './wire.ts'
+import { deleteOf, listOf, NO_END, putOf, readOf, versionOf } from './wire.ts'
 
 /** What came of the attempt to come in a round. */
 export type Answer =
@@ -59,7 +59,7 @@ export async function arrive(
     request: {
       compare: [
         createdAtWire(key, 0n),
-        writtenAt(rounds.state, round.modRevision),
+        modifiedAtWire(rounds.state, round.modRevision),
         ...(room === undefined ? [] : [versionOf(arrivals, 'less', BigInt(room))]),
       ],
       success: [

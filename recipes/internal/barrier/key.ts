@@ -1,4 +1,4 @@
-import { createdAtWire } from '../../../src/client/compare.ts'
+import { createdAtWire, modifiedAtWire } from '../../../src/client/compare.ts'
 import type { Engine } from '../../../src/client/engine.ts'
 import type { KeySpace } from '../../../src/client/key-space.ts'
 import { part, revisionOf } from '../../../src/client/response-part.ts'
@@ -7,7 +7,7 @@ import { EtcdError } from '../../../src/wire/errors.ts'
 import type { KeyValue } from '../../../src/wire/gen/kv.g.ts'
 import type { TxnResponse } from '../../../src/wire/gen/rpc.g.ts'
 import { methods } from '../../../src/wire/methods.ts'
-import { deleteOf, encoded, fieldsOf, NO_END, persist, putOf, readOf, versionOf, writtenAt } from './wire.ts'
+import { deleteOf, encoded, fieldsOf, NO_END, persist, putOf, readOf, versionOf } from './wire.ts'
 
 /** What to create: a value nobody else writes, and the lease it goes with, 0 for none. */
 export interface Closing {
@@ -44,7 +44,7 @@ export class BarrierKey {
       const { header, succeeded, responses } = await this.#engine.submitter.submit({
         method: methods.txn,
         request: {
-          compare: [createdAtWire(this.key, 0n), writtenAt(this.#state, seen)],
+          compare: [createdAtWire(this.key, 0n), modifiedAtWire(this.#state, seen)],
           success: [putOf(this.key, value, leaseId)],
           failure: [readOf(this.key), readOf(this.#state)],
         },

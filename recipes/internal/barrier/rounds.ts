@@ -1,3 +1,4 @@
+import { modifiedAtWire } from '../../../src/client/compare.ts'
 import type { Engine } from '../../../src/client/engine.ts'
 import type { KeySpace } from '../../../src/client/key-space.ts'
 import { part, revisionOf } from '../../../src/client/response-part.ts'
@@ -5,7 +6,7 @@ import { concat, mapKey, prefixEnd, toBytes } from '../../../src/wire/bytes.ts'
 import { EtcdError } from '../../../src/wire/errors.ts'
 import type { KeyValue } from '../../../src/wire/gen/kv.g.ts'
 import { methods } from '../../../src/wire/methods.ts'
-import { deleteOf, encoded, fieldsOf, listOf, putOf, readOf, writtenAt } from './wire.ts'
+import { deleteOf, encoded, fieldsOf, listOf, putOf, readOf } from './wire.ts'
 
 /** How many rounds back it is known how each ended. */
 const PAST = 128
@@ -159,7 +160,7 @@ export class Rounds {
     const { header, succeeded, responses } = await this.#engine.submitter.submit({
       method: methods.txn,
       request: {
-        compare: [writtenAt(this.state, from.modRevision)],
+        compare: [modifiedAtWire(this.state, from.modRevision)],
         success: [
           putOf(this.state, encoded(next)),
           ...(isOver ? [deleteOf(below, prefixEnd(below))] : []),

@@ -29,16 +29,6 @@ export function checkedName(name: Bytes, of: string): Uint8Array {
   return bytes
 }
 
-/** Was the key last written at this revision? 0 for a key that does not exist. */
-export function writtenAt(key: Uint8Array, revision: bigint): Init<WireCompare> {
-  return {
-    key,
-    target: CompareTarget.modRevision,
-    result: CompareResult.equal,
-    operand: { kind: 'modRevision', value: revision },
-  }
-}
-
 /** How often was the key written since it came to be? */
 export function versionOf(
   key: Uint8Array,

@@ -1,9 +1,8 @@
 import type { SessionContext } from '../../../src/session/session-context.ts'
-import { mapKey, prefixEnd } from '../../../src/wire/bytes.ts'
+import { mapKey } from '../../../src/wire/bytes.ts'
 import type { KeyValue } from '../../../src/wire/gen/kv.g.ts'
-import { SortOrder, SortTarget } from '../../../src/wire/gen/rpc.g.ts'
-import { methods } from '../../../src/wire/methods.ts'
 import { entryOf, isForeign } from './entry.ts'
+import { readWholeLine } from './line-reading.ts'
 import type { Rule } from './rule.ts'
 
 /** Places left in one line, as far as they concern one wish. */
@@ -70,18 +69,7 @@ async function readOwnPlaces(
   { engine, leaseId }: SessionContext,
   prefix: Uint8Array,
 ): Promise<readonly KeyValue[]> {
-  const end = prefixEnd(prefix)
-  const { kvs } = await engine.submitter.submit({
-    method: methods.range,
-    request: {
-      key: prefix,
-      rangeEnd: end,
-      sortOrder: SortOrder.ascend,
-      sortTarget: SortTarget.createRevision,
-    },
-    footprint: { reads: [{ key: prefix, end }], writes: [] },
-    consistency: 'linearizable',
-  })
+  const kvs = await readWholeLine(engine, prefix)
   return kvs.filter(kv => kv.lease === leaseId && !isForeign(entryOf(kv), prefix.length, 'many'))
 }
 

@@ -1,6 +1,8 @@
 import type { Engine } from '../../../src/client/engine.ts'
+import type { CallOptions } from '../../../src/client/submitter.ts'
 import { prefixEnd } from '../../../src/wire/bytes.ts'
 import type { Init } from '../../../src/wire/codec.ts'
+import type { KeyValue } from '../../../src/wire/gen/kv.g.ts'
 import { type RangeRequest, type RangeResponse, SortOrder, SortTarget } from '../../../src/wire/gen/rpc.g.ts'
 import { methods } from '../../../src/wire/methods.ts'
 import { type Entry, entryOf } from './entry.ts'
@@ -32,6 +34,28 @@ export function lineRange(prefix: Uint8Array, values: Rule['values']): Init<Rang
 /** `revision` is that of the whole answer: the parts of a transaction carry none. */
 export function lineReading({ kvs, more }: RangeResponse, revision: bigint): LineReading {
   return { revision, entries: kvs.map(entryOf), truncated: more }
+}
+
+/** Everybody in a line, the oldest first. One round trip. */
+export async function readWholeLine(
+  engine: Engine,
+  prefix: Uint8Array,
+  options: CallOptions = {},
+): Promise<readonly KeyValue[]> {
+  const end = prefixEnd(prefix)
+  const { kvs } = await engine.submitter.submit({
+    method: methods.range,
+    request: {
+      key: prefix,
+      rangeEnd: end,
+      sortOrder: SortOrder.ascend,
+      sortTarget: SortTarget.createRevision,
+    },
+    footprint: { reads: [{ key: prefix, end }], writes: [] },
+    consistency: 'linearizable',
+    ...options,
+  })
+  return kvs
 }
 
 /** Reads the head of the line as it is at `atLeast` or later. One round trip. */

@@ -38,8 +38,9 @@ export const rendezvous: readonly Mutant[] = [
     name: 'late-hold-closes-a-released-barrier',
     promise: 'a hold that is applied after its barrier was released does nothing',
     file: 'recipes/internal/barrier/key.ts',
-    find: 'compare: [createdAtWire(this.key, 0n), writtenAt(this.#state, seen)],',
-    replace: 'compare: [createdAtWire(this.key, 0n), ...(seen < 0n ? [writtenAt(this.#state, seen)] : [])],',
+    find: 'compare: [createdAtWire(this.key, 0n), modifiedAtWire(this.#state, seen)],',
+    replace:
+      'compare: [createdAtWire(this.key, 0n), ...(seen < 0n ? [modifiedAtWire(this.#state, seen)] : [])],',
     tests: [
       by(
         'live/recipes/barrier',
@@ -113,8 +114,8 @@ export const rendezvous: readonly Mutant[] = [
     name: 'arrival-in-any-round',
     promise: 'an arrival counts in the round it names, or not at all',
     file: 'recipes/internal/barrier/arrival.ts',
-    find: 'writtenAt(rounds.state, round.modRevision),',
-    replace: '...(round.modRevision < 0n ? [writtenAt(rounds.state, round.modRevision)] : []),',
+    find: 'modifiedAtWire(rounds.state, round.modRevision),',
+    replace: '...(round.modRevision < 0n ? [modifiedAtWire(rounds.state, round.modRevision)] : []),',
     tests: [
       by(
         'live/recipes/cyclic-barrier',
