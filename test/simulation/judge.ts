@@ -1,5 +1,6 @@
 import { type Assumptions, exact } from '../checkers/assumptions.ts'
 import { checkHistory } from '../checkers/check.ts'
+import { checkGrantsInTime } from '../checkers/grants-in-time.ts'
 import type { Violation } from '../checkers/history.ts'
 import { oneAtATime } from '../checkers/line-rule.ts'
 import { checkPlacesOfNobody } from '../checkers/places-of-nobody.ts'
@@ -12,6 +13,9 @@ import { workloadOf } from './workloads/index.ts'
 
 /** The own key is watched from the first second of a hold on. */
 const ARMED_MS = 1000
+
+/** Beside what travels: whoever waits looks again by itself only after far longer. */
+const TOLD_MS = 1000
 
 /** What is under way when everything heals: an attempt, a connection to be given up, a pause before the next. */
 const PUT_IN_ORDER_MS = 6000
@@ -56,6 +60,7 @@ function checked(plan: Plan, { history, sessions, overAtMs }: Played): readonly 
   const healed = { from: seconds * 1000 * FAULTY_PART, until: overAtMs }
   // What was sent before may still be slow.
   const graceMs = PUT_IN_ORDER_MS + 20 * plan.latencyMs + (plan.spikeChance > 0 ? plan.spikeMs : 0)
+  const truth = truthOf(history, assumptions)
   return [
     ...checkHistory(history, assumptions),
     ...checkSessions(sessions, history.stalls, {
@@ -65,10 +70,17 @@ function checked(plan: Plan, { history, sessions, overAtMs }: Played): readonly 
         ? ttlMs
         : Math.min(ttlMs, byItsClock(plan, ttlMs / 3 + ARMED_MS) + roundTripsMs(plan)),
     }),
-    // A server that lies about what there is cannot be put in order against.
+    // A server that lies about what there is cannot be put in order against, nor heard in time.
     ...(hostile
       ? []
-      : checkPlacesOfNobody(history, sessions, { ...healed, graceMs }, truthOf(history, assumptions))),
+      : [
+          ...checkPlacesOfNobody(history, sessions, { ...healed, graceMs }, truth),
+          ...checkGrantsInTime(
+            history,
+            { ...healed, graceMs, withinMs: TOLD_MS + roundTripsMs(plan) },
+            truth,
+          ),
+        ]),
   ]
 }
 
