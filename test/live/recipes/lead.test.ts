@@ -426,18 +426,26 @@ test('who waits and is not healthy is no candidate, and neither is one whose che
 })
 
 test('a leader makes room for somebody better only if asked to, and only for one who stays', async t => {
-  const { etcd } = await player(t, server())
+  const runtime = testRuntime()
+  const { etcd } = await player(t, server(), { runtime })
   const name = nameOf(t)
   const revisions = await record(etcd, name)
-  const stabilizationMs = 700
+  const stabilizationMs = 61_234
+  const waitsFor = async (better: number) => {
+    while (runtime.pending(stabilizationMs) !== better && low.terms[0]!.held) await etcd.get('nothing')
+    t.is(runtime.pending(stabilizationMs), better)
+  }
   const low = leader(t, etcd, name, { owner: 'low', preempt: 'gracefully', stabilizationMs })
   await low.term(1)
   const passing = leader(t, etcd, name, { owner: 'passing', priority: 3 })
-  await candidates(etcd, name, 1)
+  await waitsFor(1)
   await passing.stop()
+  await waitsFor(0)
   const equal = leader(t, etcd, name, { owner: 'equal' })
   await candidates(etcd, name, 1)
   const high = leader(t, etcd, name, { owner: 'high', priority: 2 })
+  await waitsFor(1)
+  runtime.fire(stabilizationMs)
   await high.term(1)
   t.is(passing.terms.length, 0)
   t.is(equal.terms.length, 0)

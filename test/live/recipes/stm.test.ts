@@ -513,6 +513,8 @@ test('a change between the read and the watch wakes a retry', async t => {
 })
 
 test('a retry in a batch is woken by the write of one behind it', async t => {
+  // Before it looks for itself.
+  t.timeout(20_000)
   const { etcd, net } = await player(t, server())
   const key = `${uniquePrefix(t)}k`
   const trap = net.stopAnswers(methods.txn, ({ success }: TxnRequest) =>

@@ -89,20 +89,6 @@ export const transactions: readonly Mutant[] = [
     ],
   },
   {
-    name: 'stm-verdict-of-a-lane-unheard',
-    promise: 'what a lane says of a run is heard also when it is said before the run has ended',
-    file: 'recipes/internal/stm/member.ts',
-    find: 'this.#travel?.resolve(verdict)\n',
-    replace: 'this.#travel?.resolve(verdict)\n      this.#travel = undefined\n',
-    tests: [
-      by(
-        'live/recipes/stm',
-        'functions that take their time in the middle of a batch lose no update, and get their turn',
-      ),
-    ],
-    simulations: ['stm'],
-  },
-  {
     name: 'stm-watch-from-too-late',
     promise: 'the watch of a retry begins with the revision after the read',
     file: 'recipes/internal/stm/wait.ts',
