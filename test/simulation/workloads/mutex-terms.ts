@@ -92,10 +92,12 @@ export class Meddlers {
 
   /** Holders that were asked let go, where nothing keeps the news from them. */
   deaf({ plan, cluster, recorder }: Stage): readonly string[] {
-    const { faults, hostile, latencyMs, spikeChance, spikeMs, ttl } = plan
+    const { faults, hostile, latencyMs, spikeChance, spikeMs, ttl, drift } = plan
     if (hostile || faults.some(kind => disturbing.has(kind))) return []
     const { stalls } = recorder.history(cluster.log)
-    const soonMs = HEARD_MS + 20 * latencyMs + (spikeChance > 0 ? 4 * spikeMs : 0)
+    // Whoever is first in the line may be asked before the delay after a loss is over, and holds only then.
+    const byItsClockMs = (HEARD_MS + (this.#terms.options.lockDelayMs ?? 0)) / (1 - drift)
+    const soonMs = byItsClockMs + 20 * latencyMs + (spikeChance > 0 ? 4 * spikeMs : 0)
     return this.#asked.flatMap(({ key, token, until }) => {
       const goneAt = deletionOf(cluster.log, key, token)?.at ?? Infinity
       const isHeldUp =
