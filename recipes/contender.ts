@@ -1,10 +1,9 @@
 import type { Engine } from '../src/client/engine.ts'
 import type { CallOptions } from '../src/client/submitter.ts'
-import { ownOnly } from '../src/support/own.ts'
-import { text } from '../src/wire/bytes.ts'
 import type { KeyValue } from '../src/wire/gen/kv.g.ts'
 import { entryOf, isForeign, type KeysOfSession } from './internal/line/entry.ts'
 import { readWholeLine } from './internal/line/line-reading.ts'
+import { saidIn } from './internal/said.ts'
 
 /** Somebody in a line, as far as its key tells. */
 export interface Contender {
@@ -63,16 +62,8 @@ export function described(
   value: Uint8Array,
   nowMs: number,
 ): Pick<Contender, 'owner' | 'purpose' | 'host' | 'pid' | 'mode' | 'count' | 'sinceMs' | 'ageMs'> {
-  let said: {
-    readonly [Name in 'v' | 'mode' | 'count' | 'owner' | 'purpose' | 'host' | 'pid' | 'sinceMs']?: unknown
-  }
-  try {
-    const parsed: unknown = JSON.parse(text(value))
-    if (typeof parsed !== 'object' || parsed === null) return {}
-    said = ownOnly(parsed)
-  } catch {
-    return {}
-  }
+  const said = saidIn<'v' | 'mode' | 'count' | 'owner' | 'purpose' | 'host' | 'pid' | 'sinceMs'>(value)
+  if (said === undefined) return {}
   const mode = said.mode === 'read' || said.mode === 'write' ? ({ mode: said.mode } as const) : {}
   const kind = { ...mode, ...(typeof said.count === 'number' ? { count: said.count } : {}) }
   if (said.v !== 1) return kind

@@ -14,6 +14,7 @@ import {
   SortTarget,
   type Compare as WireCompare,
 } from '../../../src/wire/gen/rpc.g.ts'
+import { saidIn } from '../said.ts'
 import { isFinal } from '../trouble.ts'
 
 /** Compares and steps as the recipes of rendezvous send them, and the patience they have in common. */
@@ -80,17 +81,9 @@ type Fields<Known extends Shape> = {
 
 /** The fields of a value we wrote. Throws PROTOCOL for one that somebody else did. */
 export function fieldsOf<const Known extends Shape>(kv: KeyValue, of: string, known: Known): Fields<Known> {
-  try {
-    const fields: unknown = JSON.parse(text(kv.value))
-    const own: { readonly v?: unknown; readonly [name: string]: unknown } = Object.assign(
-      Object.create(null),
-      fields,
-    )
-    if (own.v === 1 && Object.entries(known).every(([name, type]) => typeof own[name] === type))
-      return own as Fields<Known>
-  } catch {
-    // It is no JSON: said below.
-  }
+  const said = saidIn<string>(kv.value)
+  if (said?.v === 1 && Object.entries(known).every(([name, type]) => typeof said[name] === type))
+    return said as Fields<Known>
   throw new EtcdError(
     'PROTOCOL',
     `[PROTOCOL] ${text(kv.key)} is not what ${of} keeps there: somebody else wrote it`,

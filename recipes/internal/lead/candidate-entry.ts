@@ -1,9 +1,9 @@
 import type { SessionContext } from '../../../src/session/session-context.ts'
-import { ownOnly } from '../../../src/support/own.ts'
 import { concat, hexOfLease, mapKey, prefixEnd, text, toBytes } from '../../../src/wire/bytes.ts'
 import type { KeyValue } from '../../../src/wire/gen/kv.g.ts'
 import { linePrefix } from '../line/claim.ts'
 import { entryOf, isForeign } from '../line/entry.ts'
+import { saidIn } from '../said.ts'
 
 /** Where an election with candidates lives: its leader in the line of Go, and those who want to follow beside it. */
 export interface LeadKeys {
@@ -47,7 +47,7 @@ export function candidateValue(
 export function candidateOf(kv: KeyValue, { candidates }: LeadKeys): Candidate | undefined {
   const { key, createRevision, lease: leaseId } = kv
   if (isForeign(entryOf(kv), candidates.length, 'one')) return undefined
-  const said = parsed(kv.value)
+  const said = saidIn<'v' | 'priority' | 'owner' | 'host' | 'pid' | 'sinceMs' | 'value'>(kv.value)
   if (said?.v !== 1 || !Number.isSafeInteger(said.priority)) return undefined
   const { v, owner, host, pid, sinceMs, value } = said
   const itself = host === undefined ? NOTHING : toBytes(JSON.stringify({ v, owner, host, pid, sinceMs }))
@@ -88,14 +88,3 @@ export function isKey(one: Uint8Array, other: Uint8Array): boolean {
 }
 
 const NOTHING = new Uint8Array(0)
-
-type Said = { readonly [Name in 'v' | 'priority' | 'owner' | 'host' | 'pid' | 'sinceMs' | 'value']?: unknown }
-
-function parsed(value: Uint8Array): Said | undefined {
-  try {
-    const said: unknown = JSON.parse(text(value))
-    return typeof said === 'object' && said !== null ? ownOnly(said) : undefined
-  } catch {
-    return undefined
-  }
-}

@@ -3,10 +3,10 @@ import type { Engine } from '../../../src/client/engine.ts'
 import type { KeySpace } from '../../../src/client/key-space.ts'
 import { Lease } from '../../../src/client/lease.ts'
 import type { CallOptions } from '../../../src/client/submitter.ts'
-import { ownOnly } from '../../../src/support/own.ts'
-import { concat, text, toBytes } from '../../../src/wire/bytes.ts'
+import { concat, toBytes } from '../../../src/wire/bytes.ts'
 import { methods } from '../../../src/wire/methods.ts'
 import type { Contender } from '../../contender.ts'
+import { saidIn } from '../said.ts'
 import { watchKeys } from '../watched-keys.ts'
 
 /** Somebody asks a holder to give the lock up. */
@@ -130,15 +130,7 @@ export async function breakHold(
 }
 
 function requestIn(value: Uint8Array): RevocationRequest {
-  let said: { readonly [Name in 'reason' | 'host' | 'pid']?: unknown }
-  try {
-    const parsed: unknown = JSON.parse(text(value))
-    if (typeof parsed !== 'object' || parsed === null) return {}
-    said = ownOnly(parsed)
-  } catch {
-    return {}
-  }
-  const { reason, host, pid } = said
+  const { reason, host, pid } = saidIn<'reason' | 'host' | 'pid'>(value) ?? {}
   return {
     ...(typeof reason === 'string' ? { reason } : {}),
     ...(typeof host === 'string' ? { host } : {}),
