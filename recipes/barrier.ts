@@ -8,7 +8,8 @@ import { type Bytes, mapKey, text } from '../src/wire/bytes.ts'
 import { EtcdError } from '../src/wire/errors.ts'
 import type { KeyValue } from '../src/wire/gen/kv.g.ts'
 import { BarrierKey } from './internal/barrier/key.ts'
-import { checkedName, encoded, NO_END, persist, unlessAborted } from './internal/barrier/wire.ts'
+import { checkedName, encoded, NO_END, persist } from './internal/barrier/wire.ts'
+import { orAborted } from './internal/signals.ts'
 import { untilKeys } from './internal/watched-keys.ts'
 
 const DISPOSE_MS = 5000
@@ -98,7 +99,7 @@ export class Barrier {
     const found = await this.#key.read(signal)
     if (found === undefined) return false
     const { closing } = this.#engine.connections
-    await unlessAborted(signal, this.#key.release(found.createRevision, closing))
+    await orAborted(this.#engine, [signal], this.#key.release(found.createRevision, closing))
     return true
   }
 
@@ -190,7 +191,7 @@ export class BarrierHold implements AsyncDisposable {
       })
       this.#session?.background(quiet)
     }
-    return unlessAborted(signal, this.#released)
+    return orAborted(this.#engine, [signal], this.#released)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -200,7 +201,7 @@ export class BarrierHold implements AsyncDisposable {
   async #release(): Promise<void> {
     const until = this.#session?.signal ?? this.#engine.connections.closing
     try {
-      await this.#barrier.release(this.createRevision, until)
+      await orAborted(this.#engine, [until], this.#barrier.release(this.createRevision, until))
     } catch (error) {
       // The cluster ends the lease, and the key with it.
       if (!this.#session?.signal.aborted) throw error
@@ -243,7 +244,7 @@ class Holding {
         },
       )
       // An attempt before the one that was answered may still be on its way.
-      if (this.#isInDoubt) await unlessAborted(leaving.signal, this.#key.fence(this.#until))
+      if (this.#isInDoubt) await orAborted(this.#engine, [leaving.signal], this.#key.fence(this.#until))
       await this.#session?.reliable()
       leaving.signal.throwIfAborted()
       return this.#createRevision

@@ -6,7 +6,8 @@ import { type Bytes, text } from '../src/wire/bytes.ts'
 import { gather } from './internal/barrier/gather.ts'
 import type { Gathering } from './internal/barrier/gathering.ts'
 import { Rounds } from './internal/barrier/rounds.ts'
-import { checkedName, persist, unlessAborted } from './internal/barrier/wire.ts'
+import { checkedName, persist } from './internal/barrier/wire.ts'
+import { orAborted } from './internal/signals.ts'
 
 export interface CyclicBarrierOptions {
   /**
@@ -100,7 +101,8 @@ export class CyclicBarrier {
     checkSignal(signal, 'reset')
     signal?.throwIfAborted()
     this.#session.assertOpen()
-    await unlessAborted(signal, this.#renew(signal ?? this.#session.closing))
+    const { engine, closing } = this.#session
+    await orAborted(engine, [signal, closing], this.#renew(signal ?? closing))
   }
 
   /** Resolves with how far it is. One round trip, two where it was used through another object since. */

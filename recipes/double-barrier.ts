@@ -17,8 +17,8 @@ import {
   NO_END,
   persist,
   readOf,
-  unlessAborted,
 } from './internal/barrier/wire.ts'
+import { orAborted } from './internal/signals.ts'
 import { untilKeys } from './internal/watched-keys.ts'
 
 const DISPOSE_MS = 5000
@@ -131,7 +131,8 @@ export class DoubleBarrierEntry implements AsyncDisposable {
       this.#left = this.#leave()
       this.#session.background(this.#left.catch(() => {}))
     }
-    return unlessAborted(signal, this.#left)
+    // A request that is on its way when the session ends goes on without whoever waits for it.
+    return orAborted(this.#session.engine, [signal, this.#session.signal], this.#left)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -167,7 +167,9 @@ export abstract class Handle implements AsyncDisposable {
     const done = new Promise<void>((resolve, reject) => {
       const gone = this.letGo(reject)
       this.#session.background(gone)
-      void gone.then(resolve)
+      // With the session the key goes too, whatever becomes of the request that is on its way.
+      const stopSession = this.#session.engine.aborts.on(this.#session.signal, () => resolve())
+      void gone.then(resolve).finally(stopSession)
     })
     // Whoever gives it up hears of it; disposing need not.
     done.catch(() => {})

@@ -7,7 +7,7 @@ import type { CallOptions } from '../src/client/submitter.ts'
 import { checkInteger, checkOptions, checkSignal } from '../src/support/options.ts'
 import { type Bytes, text, toBytes } from '../src/wire/bytes.ts'
 import { EtcdError } from '../src/wire/errors.ts'
-import { orAborted } from './internal/election/signals.ts'
+import { orAborted } from './internal/signals.ts'
 import { checkName } from './lock-options.ts'
 
 export interface IdBlocksOptions {
@@ -68,7 +68,7 @@ export class IdBlocks {
         .finally(() => {
           this.#fetching = undefined
         })
-      await orAborted(this.#engine, signal, this.#fetching)
+      await orAborted(this.#engine, [signal], this.#fetching)
     }
     const { first, end } = this.#block
     this.#block = { first: first + 1n, end }

@@ -4,9 +4,9 @@ import type { CallOptions } from '../src/client/submitter.ts'
 import type { SessionContext } from '../src/session/session-context.ts'
 import { type Bytes, ownBytes, text } from '../src/wire/bytes.ts'
 import { Handle, type ReleaseOptions } from './handle.ts'
-import { orAborted } from './internal/election/signals.ts'
 import { writeValue } from './internal/election/value.ts'
 import type { Claim } from './internal/line/claim.ts'
+import { orAborted } from './internal/signals.ts'
 
 /** An election that is won: we lead until we resign or lose it. */
 export class Leadership extends Handle {
@@ -45,7 +45,7 @@ export class Leadership extends Handle {
     options = checkCall(options, [], 'proclaim')
     options.signal?.throwIfAborted()
     const proclaimed = this.#proclamations.runExclusive(() => this.#write(bytes, options))
-    await orAborted(this.#session.engine, options.signal, proclaimed)
+    await orAborted(this.#session.engine, [options.signal], proclaimed)
   }
 
   /**

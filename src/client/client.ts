@@ -147,8 +147,8 @@ export class Client implements AsyncDisposable {
   /**
    * Resolves when everything opened through this client is closed, sessions with their leases revoked, and, for
    * a client that is no namespace, its connections: nothing of it keeps the process alive. Quiet when repeated.
-   * What could not be closed in order, such as a lease nobody could be told to revoke, rejects after all else
-   * is closed; the lease then runs out by itself.
+   * A lease that could not be revoked within 5 s runs out by itself; whoever wants to hear of that closes the
+   * session first.
    */
   close(): Promise<void> {
     this.#closing ??= this.#close()

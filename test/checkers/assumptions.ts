@@ -13,7 +13,7 @@ export interface Assumptions {
   readonly recorderLagMs: number
   /** Known server bugs are injected: nobody can rely on belief then. Tokens, guards and order must still hold. */
   readonly hostile: boolean
-  /** The server answers linearizable reads from the past, which no client can see. Absent: it does not. */
+  /** The server answers linearizable reads from the past, which who was told nothing later cannot see. Absent: it does not. */
   readonly staleReads?: boolean
   /** The server withholds events from watchers, which no client can see. Absent: it does not. */
   readonly lostEvents?: boolean

@@ -46,6 +46,16 @@ test('what happens before all is calm, or at the end of it, may take longer', t 
   t.deepEqual(check({ acquisitions, times: [20, 40, 8901] }), [])
 })
 
+test('whoever stood still while its turn came, or shortly before, may be late', t => {
+  const acquisitions = [acquisition('l/b', 3n, { settledAt: TURN_AT + 2000 })]
+  const stood = (from: number, until: number, process = 'p3') => [{ process, from, until }]
+  t.deepEqual(check({ acquisitions, stalls: stood(TURN_AT + 10, TURN_AT + 20) }), [])
+  t.deepEqual(check({ acquisitions, stalls: stood(0, TURN_AT - 499) }), [])
+  t.deepEqual(check({ acquisitions, stalls: stood(0, TURN_AT - 500) }), ['granted-late'])
+  t.deepEqual(check({ acquisitions, stalls: stood(TURN_AT + 2000, TURN_AT + 3000) }), ['granted-late'])
+  t.deepEqual(check({ acquisitions, stalls: stood(0, 9000, 'p2') }), ['granted-late'], 'somebody else')
+})
+
 test('readers wait for writers before them, and for nobody else', t => {
   const read = JSON.stringify({ mode: 'read' })
   const mixed = (first: string) => ({

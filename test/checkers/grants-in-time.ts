@@ -1,3 +1,4 @@
+import { grouped } from './grouped.ts'
 import type { Acquisition, History, Violation } from './history.ts'
 import { oneAtATime, readersAndWriters } from './line-rule.ts'
 import type { Calm } from './places-of-nobody.ts'
@@ -19,10 +20,16 @@ export function checkGrantsInTime(
   truth: ServerTruth,
 ): Violation[] {
   const violations: Violation[] = []
+  const stallsOf = grouped(history.stalls, stall => stall.process)
   for (const granted of together(history, truth)) {
     const { id, process, line, token, settledAt } = granted[0]!
     const turnAt = Math.max(...granted.map(one => turnOf(one, truth)))
     if (turnAt < from + graceMs || turnAt + withinMs > until || settledAt <= turnAt + withinMs) continue
+    // Who stood still hears late, and may first have to put things in order.
+    const stoodStill = (stallsOf.get(process) ?? []).some(
+      stall => stall.from < settledAt && stall.until > turnAt - graceMs,
+    )
+    if (stoodStill) continue
     violations.push({
       rule: 'granted-late',
       message: `${process} was granted ${line} with token ${token} at ${settledAt}, though its turn had come at ${turnAt}.`,

@@ -322,3 +322,16 @@ test('stale reads are the fault of a server that is known for them', t => {
   t.deepEqual(rulesOf(checkKeyValue(stale)), ['stale-read'])
   t.deepEqual(checkKeyValue(stale, { ...exact, staleReads: true }), [])
 })
+
+test('whoever was told something itself is answered nothing older, also by such a server', t => {
+  const regressed = history({
+    log: [[put('a', 2n, 'one')]],
+    times: [10],
+    writes: [{ ...base, id: 'w1', key: 'a', value: 'one', revision: 2n }],
+    reads: [{ ...base, id: 'r1', from: 'a', invokedAt: 16, settledAt: 20, revision: 1n, found: [] }],
+  })
+  t.deepEqual(rulesOf(checkKeyValue(regressed, { ...exact, staleReads: true })), ['revision-regressed'])
+  const [first] = regressed.writes
+  const later = { ...regressed, writes: [{ ...first!, settledAt: 17 }] }
+  t.deepEqual(checkKeyValue(later, { ...exact, staleReads: true }), [], 'it had not been told when it asked')
+})

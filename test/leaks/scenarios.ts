@@ -287,7 +287,11 @@ export const scenarios: readonly Scenario[] = [
           await written(() => etcd.put('through/key', 'value', { signal }))
           await events.next()
         },
-        close: () => etcd.close(),
+        async close() {
+          // What is given five seconds otherwise would get five milliseconds.
+          await session.close({ timeoutMs: 60_000_000 })
+          await etcd.close()
+        },
       }
     },
   },

@@ -95,6 +95,9 @@ export class Nemesis {
   }
 }
 
+/** What processes ask for, what takes places most of all. */
+const ASKED = ['Txn', 'Txn', 'Put', 'Range', 'LeaseGrant', 'LeaseRevoke'] as const
+
 const FAULTS: Readonly<Record<FaultKind, Fault>> = {
   cut: {
     everyMs: 1500,
@@ -200,10 +203,14 @@ const FAULTS: Readonly<Record<FaultKind, Fault>> = {
   'reply-lost': {
     everyMs: 2500,
     strike: ({ stage, random, lasting }) => {
-      const method = random.pick(['Txn', 'Txn', 'Put', 'Range', 'LeaseGrant', 'LeaseRevoke'])
+      const method = random.pick(ASKED)
       const then = random.pick(['disconnect', 'silence'] as const)
       lasting(5000, stage.cluster.faults.loseReplies({ method, times: random.integer(1, 3), then }))
     },
+  },
+  'answer-garbled': {
+    everyMs: 3000,
+    strike: ({ stage, random, lasting }) => lasting(5000, stage.network.garble(random.pick(ASKED))),
   },
   'process-stopped': {
     everyMs: 9000,

@@ -1,4 +1,5 @@
 import type { Transport } from '../../src/support/transport.ts'
+import { concat } from '../../src/wire/bytes.ts'
 import type { Random } from './random.ts'
 import { SimulatedLink } from './simulated-link.ts'
 import type { SimulatedProcess } from './simulated-process.ts'
@@ -57,6 +58,11 @@ export class Path {
 
   get inBatches(): boolean {
     return this.#network.weather.inBatches
+  }
+
+  /** What arrives of an answer to this method. */
+  arriving(method: string, answer: Uint8Array): Uint8Array {
+    return this.#network.arriving(method, answer)
   }
 
   /** Does a sign of life find its way there and back? */
@@ -123,6 +129,8 @@ export class Network {
   #weather: Weather
   readonly #paths: Path[] = []
   readonly #doors = new Map<string, Door>()
+  /** Methods the next answer to which is to be unreadable. */
+  readonly #garbled: string[] = []
 
   constructor(
     world: World,
@@ -145,6 +153,17 @@ export class Network {
   /** From now on no message takes much longer than others. */
   calm(): void {
     this.#weather = { ...this.#weather, spikeChance: 0 }
+  }
+
+  /** Somebody on the way spoils the next answer to this method. Returns how to have it left alone after all. */
+  garble(method: string): () => void {
+    this.#garbled.push(method)
+    return () => this.#isToGarble(method)
+  }
+
+  arriving(method: string, answer: Uint8Array): Uint8Array {
+    // A number that never ends.
+    return this.#isToGarble(method) ? concat(answer, Uint8Array.of(0xff)) : answer
   }
 
   get paths(): readonly Path[] {
@@ -191,5 +210,11 @@ export class Network {
 
   openDoors(): void {
     this.#doors.clear()
+  }
+
+  #isToGarble(method: string): boolean {
+    const at = this.#garbled.indexOf(method)
+    if (at >= 0) this.#garbled.splice(at, 1)
+    return at >= 0
   }
 }

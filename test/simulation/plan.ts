@@ -15,6 +15,7 @@ export const faultKinds = [
   'go-away',
   'streams-cut',
   'reply-lost',
+  'answer-garbled',
   'process-stopped',
   'process-stalled',
   'process-sleeps',
@@ -48,6 +49,7 @@ export const disturbing: ReadonlySet<FaultKind> = new Set([
   'go-away',
   'streams-cut',
   'reply-lost',
+  'answer-garbled',
   'lease-ends-at-deadline',
   'all-members-down',
 ])

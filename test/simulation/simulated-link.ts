@@ -72,7 +72,7 @@ export class SimulatedLink implements Link {
     this.#transmit(`ask ${nameOf(path)}`, () => {
       call.far = this.#far?.unary(path, sent, metadata, outcome =>
         this.#reply(`answer ${nameOf(path)}`, () => {
-          if (call.end()) settled(outcome)
+          if (call.end()) settled(this.#arriving(path, outcome))
         }),
       )
     })
@@ -187,6 +187,11 @@ export class SimulatedLink implements Link {
   #fail(call: OpenCall, failure: TransportFailure): void {
     if (!call.end()) return
     this.#path.process.defer(() => call.failed(failure))
+  }
+
+  #arriving(path: string, outcome: UnaryOutcome): UnaryOutcome {
+    if (outcome.kind !== 'answer') return outcome
+    return { kind: 'answer', message: this.#path.arriving(nameOf(path), outcome.message) }
   }
 
   /** Leaves the near end, unless the process is gone. */

@@ -1,9 +1,9 @@
 import type { SessionContext } from '../../../src/session/session-context.ts'
 import { quietController } from '../../../src/support/abort.ts'
 import { EtcdError } from '../../../src/wire/errors.ts'
+import { orAborted } from '../signals.ts'
 import type { Gathering, Passage } from './gathering.ts'
 import { Visit } from './visit.ts'
-import { unlessAborted } from './wire.ts'
 
 /**
  * Comes to the barrier and resolves when all have come.
@@ -28,7 +28,7 @@ export async function gather(
   const visit = new Visit(session, gathering, leaving.signal)
   const running = visit.run()
   try {
-    const passage = await unlessAborted(leaving.signal, running)
+    const passage = await orAborted(session.engine, [leaving.signal], running)
     await session.reliable()
     leaving.signal.throwIfAborted()
     return passage

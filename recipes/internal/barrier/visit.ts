@@ -3,12 +3,13 @@ import { concat, hexOfLease, mapKey, toBytes } from '../../../src/wire/bytes.ts'
 import { EtcdError } from '../../../src/wire/errors.ts'
 import type { KeyValue } from '../../../src/wire/gen/kv.g.ts'
 import { methods } from '../../../src/wire/methods.ts'
+import { orAborted } from '../signals.ts'
 import { type Answer, arrive, type Mine, type Seen } from './arrival.ts'
 import type { Gathering, Passage } from './gathering.ts'
 import { Lookout } from './lookout.ts'
 import { barrierBroken, endOf, type Round, type Step } from './rounds.ts'
 import { SpentKeys } from './spent.ts'
-import { deleteOf, firstOfAll, NO_END, persist, unlessAborted } from './wire.ts'
+import { deleteOf, firstOfAll, NO_END, persist } from './wire.ts'
 
 /** One who comes, through as many rounds as it takes. */
 export class Visit {
@@ -187,7 +188,8 @@ export class Visit {
   /** The last to come has all pass. */
   async #complete(): Promise<void> {
     const { action, onComplete } = this.#gathering
-    if (action !== undefined) await unlessAborted(this.#leaving, Promise.resolve().then(action))
+    if (action !== undefined)
+      await orAborted(this.#session.engine, [this.#leaving], Promise.resolve().then(action))
     await this.#finish(onComplete)
   }
 

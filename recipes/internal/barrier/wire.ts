@@ -1,5 +1,5 @@
 import type { Engine } from '../../../src/client/engine.ts'
-import { onAbort, quietController } from '../../../src/support/abort.ts'
+import { quietController } from '../../../src/support/abort.ts'
 import { Backoff } from '../../../src/support/backoff.ts'
 import { sleep } from '../../../src/support/bounded.ts'
 import { type Bytes, ownBytes, prefixEnd, text, toBytes } from '../../../src/wire/bytes.ts'
@@ -122,16 +122,4 @@ export function firstOfAll<Result>(
 ): Promise<Result> {
   const over = quietController()
   return Promise.race(waits.map(wait => wait(over.signal))).finally(() => over.abort())
-}
-
-/** Waits for `work` until the signal aborts. */
-export function unlessAborted<Result>(
-  signal: AbortSignal | undefined,
-  work: Promise<Result>,
-): Promise<Result> {
-  let stopListening = () => {}
-  const aborted = new Promise<never>((_, reject) => {
-    stopListening = onAbort(signal, reject)
-  })
-  return Promise.race([work, aborted]).finally(() => stopListening())
 }

@@ -1,6 +1,7 @@
 import type { SessionContext } from '../../../src/session/session-context.ts'
 import { mapKey } from '../../../src/wire/bytes.ts'
 import type { KeyValue } from '../../../src/wire/gen/kv.g.ts'
+import { orAborted } from '../signals.ts'
 import { entryOf, isForeign } from './entry.ts'
 import { readWholeLine } from './line-reading.ts'
 import type { Rule } from './rule.ts'
@@ -48,7 +49,7 @@ export async function leftFor<Wish extends { readonly prefix: Uint8Array; readon
   if (numbered.length === 0) return new Map()
   const places = session.engine.shared(LeftPlaces)
   const reading = Promise.all(numbered.map(({ prefix }) => places.of(session, prefix)))
-  const all = await unlessAborted(session, signal, reading)
+  const all = await orAborted(session.engine, [signal, session.closing], reading)
   session.assertOpen()
   const adoptable = numbered.map(({ rule }, index) => all[index]!.filter(({ value }) => rule.adopts(value)))
   const isEverywhere = ({ createRevision }: KeyValue) =>
@@ -71,18 +72,4 @@ async function readOwnPlaces(
 ): Promise<readonly KeyValue[]> {
   const kvs = await readWholeLine(engine, prefix)
   return kvs.filter(kv => kv.lease === leaseId && !isForeign(entryOf(kv), prefix.length, 'many'))
-}
-
-function unlessAborted<Result>(
-  { engine, closing }: SessionContext,
-  signal: AbortSignal | undefined,
-  work: Promise<Result>,
-): Promise<Result> {
-  return new Promise((resolve, reject) => {
-    const stops = [signal, closing].map(one => engine.aborts.on(one, reject))
-    const stop = () => {
-      for (const one of stops) one()
-    }
-    work.then(resolve, reject).finally(stop)
-  })
 }

@@ -54,10 +54,9 @@ export class SemaphoreLimit {
     this.#agreed = true
   }
 
-  /** Throws when so many can never be had, after asking the cluster if that is not known. */
-  async admit(count: number, options: CallOptions): Promise<void> {
-    if (count <= this.permits) return
-    const kv = await readLimit(this.#engine, this.#keys, options)
+  /** Throws when so many can never be had, after asking the cluster. */
+  async admit(count: number): Promise<void> {
+    const kv = await readLimit(this.#engine, this.#keys, {})
     if (kv !== undefined) await this.found(kv)
     this.check(count)
   }

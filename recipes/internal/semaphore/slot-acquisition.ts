@@ -19,7 +19,7 @@ import { OwnPlace, type Standing } from '../line/own-place.ts'
 import { placeTaken } from '../line/place.ts'
 import { empty, type Rule } from '../line/rule.ts'
 import { takeLeft } from './left-slots.ts'
-import { newWish, type SlotClaim, type SlotPool, slotClaim } from './slot-claim.ts'
+import { admit, newWish, type SlotClaim, type SlotPool, slotClaim } from './slot-claim.ts'
 import { GhostsOfSlots, slotsWith, type Taken } from './slot-ghosts.ts'
 import { HeadOfLine, type TakenSlots } from './slot-head.ts'
 import {
@@ -53,11 +53,7 @@ export async function acquireSlots(
   count: number,
   signal: AbortSignal | undefined,
 ): Promise<SlotClaim> {
-  signal?.throwIfAborted()
-  session.assertOpen()
-  await pool.limit.admit(count, { signal })
-  signal?.throwIfAborted()
-  session.assertOpen()
+  await admit(session, pool, count, signal)
   const wish = newWish(session, pool, count)
   // Such a line has a key for every task, so there is no turn to wait for.
   const stands = await takeTurns(

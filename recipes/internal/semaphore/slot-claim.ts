@@ -2,6 +2,7 @@ import { OwnKey, type Turn } from '../../../src/session/own-key.ts'
 import type { SessionContext } from '../../../src/session/session-context.ts'
 import type { Claim } from '../line/claim.ts'
 import { oneAtATime } from '../line/rule.ts'
+import { orAborted } from '../signals.ts'
 import type { SemaphoreLimit } from './limit.ts'
 import type { SlotKeys } from './slot-keys.ts'
 import type { SlotMemory } from './slot-memory.ts'
@@ -17,6 +18,20 @@ export interface SlotPool {
 /** Slots that are ours, all taken in one transaction. */
 export interface SlotClaim extends Claim {
   readonly slots: readonly number[]
+}
+
+/** Throws when so many can never be had. That is asked for no longer than the caller and the session want to know. */
+export async function admit(
+  session: SessionContext,
+  { limit }: SlotPool,
+  count: number,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  signal?.throwIfAborted()
+  session.assertOpen()
+  if (count <= limit.permits) return
+  await orAborted(session.engine, [signal, session.closing], limit.admit(count))
+  session.assertOpen()
 }
 
 /** A claim like no other, whoever made it: what it wrote can be told by its value. */

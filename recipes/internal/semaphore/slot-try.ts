@@ -3,7 +3,7 @@ import { LazyAbort } from '../../../src/support/lazy-abort.ts'
 import { methods } from '../../../src/wire/methods.ts'
 import { type Attempt, claimFailed, giveUp, untilGivenUp } from '../line/claim.ts'
 import { takeLeft } from './left-slots.ts'
-import { newWish, type SlotClaim, type SlotPool, slotClaim } from './slot-claim.ts'
+import { admit, newWish, type SlotClaim, type SlotPool, slotClaim } from './slot-claim.ts'
 import { GhostsOfSlots, slotsWith, type Taken } from './slot-ghosts.ts'
 import { freeSlots } from './slot-memory.ts'
 import {
@@ -25,11 +25,7 @@ export async function tryAcquireSlots(
   count: number,
   signal: AbortSignal | undefined,
 ): Promise<SlotClaim | undefined> {
-  signal?.throwIfAborted()
-  session.assertOpen()
-  await pool.limit.admit(count, { signal })
-  signal?.throwIfAborted()
-  session.assertOpen()
+  await admit(session, pool, count, signal)
   return untilGivenUp(session, new ImmediateSlots(session, pool, newWish(session, pool, count)), signal)
 }
 

@@ -286,6 +286,21 @@ test('the loss of the session rejects whoever waits to enter or to leave', async
   await entries[1]!.leave()
 })
 
+test('whoever leaves hears of the loss of its session while its request is on its way', async t => {
+  const runtime = testRuntime()
+  const { name, players } = await arrange(t, 1)
+  const here = await sessionPlayer(t, server(), {}, { runtime })
+  const entries = await Promise.all([here, players[0]!].map(one => barrierOf(one, name, 2).enter()))
+  const stopped = here.net.stopAnswers(methods.txn)
+  const leaving = t.throwsAsync(entries[0]!.leave())
+  const call = await stopped.caught(1)
+  runtime.stall(TTL * 1000)
+  t.is(here.session.state, 'lost')
+  t.true(EtcdError.is(await leaving, 'SESSION_LOST'))
+  call.lose()
+  await entries[1]!.leave()
+})
+
 test('a closed session rejects and sends nothing, and leaving after it is told', async t => {
   const { name, players } = await arrange(t, 2)
   const [a, b] = players as [SessionPlayer, SessionPlayer]

@@ -397,6 +397,21 @@ test('an unlock whose answer is lost is repeated, and no task gets the old token
   t.true(fencingToken > first.fencingToken)
 })
 
+test('an unlock that is under way when the session is lost resolves then', async t => {
+  const runtime = testRuntime()
+  const { net, session } = await sessionPlayer(t, server(), {}, { runtime })
+  const name = nameOf(t)
+  const hold = await session.mutex(name).lock()
+  const stopped = net.stopAnswers(methods.txn, deletes(keyIn(session, name)))
+  const unlocking = hold.unlock()
+  const call = await stopped.caught(1)
+  t.is(await stateOf(unlocking), 'pending')
+  runtime.stall(15_000)
+  t.is(session.state, 'lost')
+  await unlocking
+  call.lose()
+})
+
 test('an unlock that never reached the server is repeated before the next task is told anything', async t => {
   const { net, session } = await sessionPlayer(t, server())
   const name = nameOf(t)

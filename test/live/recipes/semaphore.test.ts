@@ -422,6 +422,22 @@ test('another number of permits is adopted, refused or set, as was asked for', a
   t.is(await etcd.semaphore(name).permits(), 6)
 })
 
+test('whoever asks for more than there are thought to be hears of the end of its session, and of its signal', async t => {
+  for (const how of ['acquire', 'tryAcquire'] as const) {
+    const { net, session } = await sessionPlayer(t, server())
+    const semaphore = session.semaphore(nameOf(t), { permits: 1 })
+    net.stopAnswers(methods.range, () => true)
+    const leaving = new AbortController()
+    const left = t.throwsAsync(semaphore[how]({ count: 2, signal: leaving.signal }), { message: 'enough' })
+    leaving.abort(new Error('enough'))
+    await left
+    const over = t.throwsAsync(semaphore[how]({ count: 2 }))
+    const closed = session.close()
+    t.true(EtcdError.is(await over, 'SESSION_CLOSED'), how)
+    await closed
+  }
+})
+
 test('more permits wake who waits; fewer take none away and give none until enough were released', async t => {
   const { etcd, net, session } = await sessionPlayer(t, server())
   const name = nameOf(t)

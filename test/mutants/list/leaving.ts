@@ -34,7 +34,6 @@ export const leaving: readonly Mutant[] = [
     find: 'await this.#backgroundDone()\n    this.#client.detach(this)',
     replace: 'this.#client.detach(this)',
     tests: [by('session/closing')],
-    simulations: ['mutex'],
   },
   {
     name: 'close-keeps-attached-resources-for-later',
@@ -75,5 +74,42 @@ export const leaving: readonly Mutant[] = [
     find: 'void this.revoke(id).catch(() => {})',
     replace: '',
     tests: [by('session/opening')],
+  },
+  {
+    name: 'release-waits-beyond-its-session',
+    promise: 'whoever releases something is not kept waiting when its session is over',
+    file: 'recipes/handle.ts',
+    find: 'this.#session.engine.aborts.on(this.#session.signal, () => resolve())',
+    replace: '() => {}',
+    tests: [by('live/recipes/mutex', 'an unlock that is under way when the session is lost resolves then')],
+    simulations: ['mutex', 'election'],
+  },
+  {
+    name: 'leave-waits-beyond-its-session',
+    promise: 'whoever leaves a double barrier hears of the loss of its session at once',
+    file: 'recipes/double-barrier.ts',
+    find: '[signal, this.#session.signal], this.#left',
+    replace: '[signal], this.#left',
+    tests: [
+      by(
+        'live/recipes/double-barrier',
+        'whoever leaves hears of the loss of its session while its request is on its way',
+      ),
+    ],
+    simulations: ['double-barrier'],
+  },
+  {
+    name: 'permits-asked-for-beyond-the-session',
+    promise: 'whoever asks how many permits there are hears of the end of its session',
+    file: 'recipes/internal/semaphore/slot-claim.ts',
+    find: '[signal, session.closing], limit.admit(count)',
+    replace: '[signal], limit.admit(count)',
+    tests: [
+      by(
+        'live/recipes/semaphore',
+        'whoever asks for more than there are thought to be hears of the end of its session, and of its signal',
+      ),
+    ],
+    simulations: ['semaphore'],
   },
 ]

@@ -108,7 +108,6 @@ export const line: readonly Mutant[] = [
     find: "consistency: 'linearizable',\n    atLeast,",
     replace: "consistency: 'linearizable',\n    atLeast: atLeast > 0n ? 0n : atLeast,",
     tests: [by('recipes/line')],
-    simulations: ['mutex'],
   },
   {
     name: 'deletion-of-the-own-place-ignored',
@@ -162,7 +161,6 @@ export const line: readonly Mutant[] = [
     find: 'if (revision > this.#readAt) this.#entries.delete(name)',
     replace: 'if (revision >= this.#readAt) this.#entries.delete(name)',
     tests: [by('recipes/place')],
-    simulations: ['mutex'],
   },
   {
     name: 'deletion-right-after-the-revision-read-ignored',

@@ -52,8 +52,8 @@ export const rendezvous: readonly Mutant[] = [
     name: 'hold-in-doubt-not-fenced',
     promise: 'attempts without an answer cannot be applied any more when a hold is granted',
     file: 'recipes/barrier.ts',
-    find: 'if (this.#isInDoubt) await unlessAborted',
-    replace: 'if (this.#isInDoubt && this.#value.length === 0) await unlessAborted',
+    find: 'if (this.#isInDoubt) await orAborted',
+    replace: 'if (this.#isInDoubt && this.#value.length === 0) await orAborted',
     tests: [
       by(
         'live/recipes/barrier',

@@ -1,4 +1,5 @@
 import { type Etcd, EtcdError, type Handle, op, type Session } from '../../../src/index.ts'
+import type { Timer } from '../../../src/support/runtime.ts'
 import type { OpenAcquisition } from '../recorder.ts'
 import type { SimulatedProcess } from '../simulated-process.ts'
 import { pause, type Stage } from '../stage.ts'
@@ -41,6 +42,32 @@ export async function guardedWrite({
     write.settle(outcomeOf(error))
     expected(stage, error, 'guarded write')
   }
+}
+
+/** Waits for something that only a session has: whoever does hears at once that the session is over. */
+export async function whileInSession<Result>(
+  { process, stage, session }: { process: SimulatedProcess; stage: Stage; session: Session },
+  where: string,
+  wait: () => Promise<Result>,
+): Promise<Result> {
+  let timer: Timer | undefined
+  const listen = () => {
+    timer = process.setTimer(1, () =>
+      stage.unexpected(new Error('its session is over, and it waits on'), where),
+    )
+  }
+  session.signal.addEventListener('abort', listen, { once: true })
+  try {
+    return await wait()
+  } finally {
+    session.signal.removeEventListener('abort', listen)
+    timer?.cancel()
+  }
+}
+
+/** What is granted is ours when it is told: no time passes between the two. */
+export function heldFromTheFirst(stage: Stage, handle: Handle, where: string): void {
+  if (!handle.held) stage.unexpected(new Error(`${handle.name} was granted, and had been lost`), where)
 }
 
 /** Does it soon after the play is over. Returns how to forget it. */

@@ -2,6 +2,7 @@ import { CyclicBarrier } from '../../../recipes/cyclic-barrier.ts'
 import { EtcdError } from '../../../src/index.ts'
 import { type CyclicWait, checkCyclicBarrier } from '../../checkers/cyclic-barrier.ts'
 import { connected, pause, type Stage, type Workload } from '../stage.ts'
+import { whileInSession } from './acting.ts'
 import { expected, inSessions, ledger, patience, type Scene, wrong } from './barrier-cast.ts'
 
 const PARTIES = 3
@@ -32,7 +33,8 @@ export const cyclicBarrierWorkload: Workload = {
   },
 }
 
-async function party({ process, stage, session, random }: Scene): Promise<void> {
+async function party(scene: Scene): Promise<void> {
+  const { process, stage, session, random } = scene
   const barriers = linesOf(stage).map(
     line =>
       [
@@ -48,7 +50,7 @@ async function party({ process, stage, session, random }: Scene): Promise<void> 
     waitsOf(stage).push(wait)
     const giving = patience({ process, stage }, random.chance(0.1) ? random.exponential(500) : 60_000)
     try {
-      wait.passed = await barrier.await({ signal: giving.signal })
+      wait.passed = await whileInSession(scene, 'await', () => barrier.await({ signal: giving.signal }))
     } catch (error) {
       expected(stage, error, 'await')
       wait.broken = EtcdError.is(error, 'BARRIER_BROKEN')

@@ -2,6 +2,7 @@ import { DoubleBarrier } from '../../../recipes/double-barrier.ts'
 import { EtcdError } from '../../../src/index.ts'
 import { checkDoubleBarrier, type DoubleBarrierStay } from '../../checkers/double-barrier.ts'
 import { connected, pause, type Stage, type Workload } from '../stage.ts'
+import { whileInSession } from './acting.ts'
 import { expected, inSessions, ledger, patience, type Scene, wrong } from './barrier-cast.ts'
 
 const PARTIES = 3
@@ -43,7 +44,8 @@ export const doubleBarrierWorkload: Workload = {
   },
 }
 
-async function participant({ process, stage, session, random }: Scene): Promise<void> {
+async function participant(scene: Scene): Promise<void> {
+  const { process, stage, session, random } = scene
   const barriers = linesOf(stage).map(
     (line, index) => [line, new DoubleBarrier(session, line, PARTIES, { onLoss: onLossOf(index) })] as const,
   )
@@ -55,10 +57,10 @@ async function participant({ process, stage, session, random }: Scene): Promise<
     staysOf(stage).push(stay)
     const giving = patience({ process, stage }, random.chance(0.1) ? random.exponential(500) : 60_000)
     try {
-      const entry = await barrier.enter({ signal: giving.signal })
+      const entry = await whileInSession(scene, 'enter', () => barrier.enter({ signal: giving.signal }))
       stay.entered = { generation: entry.generation, at: stage.world.nowMs }
       await pause(process, random.exponential(100))
-      await entry.leave({ signal: giving.signal })
+      await whileInSession(scene, 'leave', () => entry.leave({ signal: giving.signal }))
       stay.leftAt = stage.world.nowMs
     } catch (error) {
       expected(stage, error, 'enter or leave')

@@ -4,7 +4,15 @@ import type { Random } from '../random.ts'
 import type { OpenAcquisition } from '../recorder.ts'
 import type { SimulatedProcess } from '../simulated-process.ts'
 import { connected, pause, type Stage, type Workload } from '../stage.ts'
-import { codeOf, expected, guardedWrite, openSession, untilOver } from './acting.ts'
+import {
+  codeOf,
+  expected,
+  guardedWrite,
+  heldFromTheFirst,
+  openSession,
+  untilOver,
+  whileInSession,
+} from './acting.ts'
 
 /** Processes that campaign, proclaim, give up waiting and resign, orderly or not, and one task each that observes. */
 export const electionWorkload: Workload = {
@@ -68,27 +76,28 @@ async function campaigner(scene: Scene): Promise<void> {
 }
 
 async function campaign(
-  { process, stage, session, random }: Scene,
+  scene: Scene,
   name: string,
   acquisition: OpenAcquisition,
 ): Promise<Leadership | undefined> {
+  const { process, stage, session, random } = scene
   const election = session.election(name)
   const giveUp = random.chance(0.15) ? new AbortController() : undefined
   const timer =
     giveUp && process.setTimer(random.exponential(400), () => giveUp.abort(new Error('enough waited')))
   const value = `${process.name} ${acquisition.id}`
   try {
-    const leadership = await (random.chance(0.15)
-      ? election.tryCampaign(value, { signal: giveUp?.signal })
-      : election.campaign(value, { signal: giveUp?.signal }))
+    const how = random.chance(0.15) ? 'tryCampaign' : 'campaign'
+    const leadership = await whileInSession(scene, how, () =>
+      election[how](value, { signal: giveUp?.signal }),
+    )
     if (leadership === undefined) {
       acquisition.settle('failed')
       return undefined
     }
+    heldFromTheFirst(stage, leadership, 'campaign')
     const { belief } = acquisition
     acquisition.settle('ok', { key: mapKey(leadership.key), token: leadership.fencingToken })
-    if (!leadership.held) belief.end('at once')
-    if (leadership.signal.aborted) belief.end(codeOf(leadership.signal.reason))
     leadership.signal.addEventListener('abort', () => belief.end(codeOf(leadership.signal.reason)), {
       once: true,
     })
@@ -128,7 +137,7 @@ async function reign(
   acquisition.belief.end()
   stopLooking()
   try {
-    await leadership.resign()
+    await whileInSession({ process, stage, session }, 'resign', () => leadership.resign())
     // With the session over, the key goes with the lease, whenever the cluster ends that.
     release.settle(session.signal.aborted ? 'unknown' : 'ok')
   } catch (error) {

@@ -6,7 +6,7 @@ import type { Random } from '../random.ts'
 import type { OpenAcquisition, OpenSession } from '../recorder.ts'
 import type { SimulatedProcess } from '../simulated-process.ts'
 import { connected, pause, type Stage, type Workload } from '../stage.ts'
-import { codeOf, expected, guardedWrite, openSession } from './acting.ts'
+import { codeOf, expected, guardedWrite, heldFromTheFirst, openSession, whileInSession } from './acting.ts'
 
 /** What somebody goes for: names whose lines it stands in, and how it takes them all. */
 export interface Wanted<Held> {
@@ -122,25 +122,25 @@ async function close({ session, closed }: OpenSession, stage: Stage): Promise<vo
 }
 
 async function acquire(
-  { process, stage, session, random }: Scene,
+  scene: Scene,
   { names, take }: Wanted<Handle & Unlockable>,
   acquisitions: readonly OpenAcquisition[],
 ): Promise<(Handle & Unlockable) | undefined> {
+  const { process, stage, session, random } = scene
   const giveUp = random.chance(0.15) ? new AbortController() : undefined
   const timer =
     giveUp && process.setTimer(random.exponential(400), () => giveUp.abort(new Error('enough waited')))
   try {
-    const hold = await take(session, giveUp?.signal)
+    const hold = await whileInSession(scene, 'lock', () => take(session, giveUp?.signal))
     if (hold === undefined) {
       for (const acquisition of acquisitions) acquisition.settle('failed')
       return undefined
     }
+    heldFromTheFirst(stage, hold, 'lock')
     const keys = hold.keys.map(key => mapKey(key))
     for (const [index, { belief, settle }] of acquisitions.entries()) {
       const key = keys.find(one => one.startsWith(`${names[index]}/`)) as string
       settle('ok', { key, token: hold.fencingToken })
-      if (!hold.held) belief.end('at once')
-      if (hold.signal.aborted) belief.end(codeOf(hold.signal.reason))
       hold.signal.addEventListener('abort', () => belief.end(codeOf(hold.signal.reason)), { once: true })
     }
     return hold
@@ -179,7 +179,7 @@ async function work(
   for (const { belief } of acquisitions) belief.end()
   stopLooking()
   try {
-    await hold.unlock()
+    await whileInSession({ process, stage, session }, 'unlock', () => hold.unlock())
     // With the session over, the key goes with the lease, whenever the cluster ends that.
     for (const release of releases) release.settle(session.signal.aborted ? 'unknown' : 'ok')
   } catch (error) {

@@ -4,7 +4,7 @@ import type { Commit, History } from '../../checkers/history.ts'
 import type { Random } from '../random.ts'
 import type { SimulatedProcess } from '../simulated-process.ts'
 import { connected, pause, type Stage, type Workload } from '../stage.ts'
-import { expected, openSession } from './acting.ts'
+import { expected, heldFromTheFirst, openSession, whileInSession } from './acting.ts'
 
 /** Processes that acquire permits, one or several, try, give up, change their number, and leave, orderly or not. */
 export const semaphoreWorkload: Workload = {
@@ -143,18 +143,22 @@ async function use(scene: Scene, name: string, semaphore: Semaphore): Promise<vo
   }
   end()
   stopLooking()
-  await permit.release().catch(error => expected(stage, error, 'release'))
+  await whileInSession(scene, 'release', () => permit.release()).catch(error =>
+    expected(stage, error, 'release'),
+  )
 }
 
-async function acquire({ process, stage, random }: Scene, semaphore: Semaphore): Promise<Permit | undefined> {
+async function acquire(scene: Scene, semaphore: Semaphore): Promise<Permit | undefined> {
+  const { process, stage, random } = scene
   const giveUp = random.chance(0.2) ? new AbortController() : undefined
   const timer =
     giveUp && process.setTimer(random.exponential(400), () => giveUp.abort(new Error('enough waited')))
   const count = random.chance(0.3) ? random.integer(2, 3) : 1
   try {
-    return await (random.chance(0.2)
-      ? semaphore.tryAcquire({ count, signal: giveUp?.signal })
-      : semaphore.acquire({ count, signal: giveUp?.signal }))
+    const how = random.chance(0.2) ? 'tryAcquire' : 'acquire'
+    const permit = await whileInSession(scene, how, () => semaphore[how]({ count, signal: giveUp?.signal }))
+    if (permit !== undefined) heldFromTheFirst(stage, permit, 'acquire')
+    return permit
   } catch (error) {
     if (!giveUp?.signal.aborted) expected(stage, error, 'acquire')
     return undefined

@@ -1,5 +1,5 @@
-import type { Engine } from '../../../src/client/engine.ts'
-import { LazyAbort } from '../../../src/support/lazy-abort.ts'
+import type { Engine } from '../../src/client/engine.ts'
+import { LazyAbort } from '../../src/support/lazy-abort.ts'
 
 /** One signal that aborts with whichever of these does first, and how to stop listening to them. */
 export function firstOf(
@@ -17,16 +17,17 @@ export function firstOf(
   }
 }
 
-/** What becomes of the work, or at once the reason of the signal when that aborts first. */
-export async function orAborted<Result>(
+/** What becomes of the work, or at once the reason of whichever of these signals aborts first. */
+export function orAborted<Result>(
   { aborts }: Engine,
-  signal: AbortSignal | undefined,
+  signals: readonly (AbortSignal | undefined)[],
   work: Promise<Result>,
 ): Promise<Result> {
-  if (signal === undefined) return work
-  let stop = () => {}
-  const aborted = new Promise<never>((_, reject) => {
-    stop = aborts.on(signal, reject)
+  return new Promise((resolve, reject) => {
+    const stops = signals.map(signal => aborts.on(signal, reject))
+    const stop = () => {
+      for (const one of stops) one()
+    }
+    work.then(resolve, reject).finally(stop)
   })
-  return Promise.race([work, aborted]).finally(stop)
 }
