@@ -100,8 +100,13 @@ export class OwnKey {
     return createRevision > this.#lastToken
   }
 
-  /** A key that was found existing is ours to use: it was one of the ghosts, unless it was left on a lease that was resumed. */
-  adopted(): void {
+  /** May an attempt of which nothing is known still create it, or have created it? */
+  get isHaunted(): boolean {
+    return this.#ghosts > 0
+  }
+
+  /** A key that was found existing, and told to nobody: it was one of the ghosts, unless it was left on a lease that was resumed. */
+  ghostFound(): void {
     // Which of the two nobody can tell, so the ghosts are waited for on.
     if (!this.#session.resumed) this.#laid()
   }

@@ -58,7 +58,7 @@ test('each unanswered attempt is watched for until it is accounted for', async t
   deletions[0]!.resolve()
   await settle()
   t.false(watches[0]!.cancelled)
-  own.adopted()
+  own.ghostFound()
   t.true(watches[0]!.cancelled)
 })
 

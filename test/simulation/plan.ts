@@ -85,11 +85,17 @@ export function planOf(seed: number, recipe: string): Plan {
   // Where the network and the members are sound, what others do must be noticed soon.
   const isSound = random.chance(0.2)
   const appetite = random.pick(isSound ? [0.2, 0.4, 0.7] : [0, 0.1, 0.2, 0.4, 0.7])
+  const hostile = random.chance(0.15)
   return {
     seed,
     recipe,
-    faults: faultKinds.filter(kind => random.chance(appetite) && !(isSound && disturbing.has(kind))),
-    hostile: random.chance(0.15),
+    // Only a server that lags can answer from the past.
+    faults: faultKinds.filter(
+      kind =>
+        (random.chance(appetite) && !(isSound && disturbing.has(kind))) ||
+        (hostile && kind === 'member-lags'),
+    ),
+    hostile,
     processes: random.integer(4, 7),
     members: random.pick([1, 3, 3]),
     lines: random.integer(1, 3),

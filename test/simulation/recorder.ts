@@ -84,6 +84,8 @@ export class Recorder {
     say(`waits for ${line}`)
     return {
       id: entry.id,
+      line,
+      since: entry.invokedAt,
       settle: (outcome, facts) => {
         this.#settle(entry, outcome, facts)
         if (outcome === 'ok') this.#granted += 1
@@ -238,6 +240,11 @@ export class Recorder {
     this.#world.tell(() => `operator  ${intervention.kind} ${intervention.keys.join(', ')}`)
   }
 
+  /** Did an operator do anything to this key from then on? */
+  intervened(key: string, since: number): boolean {
+    return this.#interventions.some(({ at, keys }) => at >= since && keys.includes(key))
+  }
+
   history(log: readonly Commit[]): History {
     for (const { entry, process } of this.#acquisitions) {
       if (process.crashedAtMs !== undefined) entry.diedAt = process.crashedAtMs
@@ -287,6 +294,9 @@ export class Recorder {
 }
 
 export interface OpenAcquisition extends OpenCall<{ readonly key: string; readonly token: bigint }> {
+  readonly line: string
+  /** When it began. */
+  readonly since: number
   readonly belief: Belief
   /** It was only tried, and nothing came of it. */
   forget(): void

@@ -45,7 +45,7 @@ export async function resumeClaim(
       endTurns(stands)
       return undefined
     }
-    own.adopted()
+    own.ghostFound()
     own.granted(createRevision)
     return { claim: { stands, createRevision, adopted: true }, kv: mine }
   } catch (error) {

@@ -72,8 +72,8 @@ function recognise({ leader, candidate }: CandidateStands, found: Standing): voi
   const isOfGhost = ({ own }: Stand, kv: KeyValue | undefined) =>
     kv !== undefined && own.mayAdopt(kv.createRevision)
   if (!isOfGhost(leader, found.leader) && !isOfGhost(candidate, found.candidate)) return
-  leader.own.adopted()
-  candidate.own.adopted()
+  leader.own.ghostFound()
+  candidate.own.ghostFound()
 }
 
 /** Turns a candidate into the leader, if it is still the candidate of that revision and nobody leads. One round trip. */

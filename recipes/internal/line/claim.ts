@@ -17,6 +17,11 @@ export interface Wish {
 export interface Stand extends Wish {
   readonly own: OwnKey
   readonly turn: Turn
+  /**
+   * May a key that is there be of an attempt before this one? Where many may hold together others can have come and
+   * gone since, with larger tokens, so it is nothing to take over. Absent where one holds at a time.
+   */
+  readonly haunted?: boolean
 }
 
 /** Own keys at the head of their lines, created together, and what goes with them until they are given up. */
@@ -109,8 +114,9 @@ function tryTurn({ ownKeys, leaseId }: SessionContext, wish: Wish, left?: Left):
 }
 
 function standIf(own: OwnKey, wish: Wish): Stand | undefined {
+  const haunted = own.isHaunted
   const turn = own.tryEnter()
-  return turn === undefined ? undefined : { ...wish, own, turn }
+  return turn === undefined ? undefined : { ...wish, own, turn, haunted }
 }
 
 function inOrder({ leaseId }: SessionContext, wishes: readonly Wish[]): readonly Wish[] {

@@ -69,14 +69,17 @@ export async function createPlaces(
     }
     const adopted = adoptable(stands, answered.found)
     if (adopted !== undefined) {
-      for (const { own } of stands) own.adopted()
+      for (const { own } of stands) own.ghostFound()
       const { createRevision } = adopted[0]!
       const taken = adopted.find(({ lease }) => lease !== session.leaseId)
       if (taken !== undefined) throw placeTaken(taken)
       return { createRevision, entries: adopted, readings: answered.readings, adopted: true }
     }
-    for (const kv of answered.found) {
-      if (kv !== undefined) await removeKeys(session, [kv.key], kv.createRevision)
+    for (const [index, kv] of answered.found.entries()) {
+      if (kv === undefined) continue
+      await removeKeys(session, [kv.key], kv.createRevision)
+      const { own } = stands[index]!
+      if (own.mayAdopt(kv.createRevision)) own.ghostFound()
     }
     await session.reliable()
     abandoned.throwIfAborted()
@@ -137,15 +140,16 @@ function answeredOf(
   return { kind: 'found', found, readings }
 }
 
-/** What was found, if it is one creation of all our keys, with what we wanted in them, and no token of it was ever given. */
+/** What was found, if it is one creation of all our keys, by nobody before us, with what we wanted in them, and no token of it was ever given. */
 function adoptable(
   stands: readonly Stand[],
   found: readonly (KeyValue | undefined)[],
 ): readonly Entry[] | undefined {
   const entries: Entry[] = []
-  for (const [index, { own, rule }] of stands.entries()) {
+  for (const [index, { own, rule, haunted }] of stands.entries()) {
     const kv = found[index]
-    if (kv === undefined || !own.mayAdopt(kv.createRevision) || !rule.adopts(kv.value)) return undefined
+    if (kv === undefined || haunted || !own.mayAdopt(kv.createRevision) || !rule.adopts(kv.value))
+      return undefined
     if (kv.createRevision !== found[0]?.createRevision) return undefined
     entries.push(entryOf(kv))
   }

@@ -166,8 +166,9 @@ function inTheWay(
 function ownAtTheHead(stands: readonly Stand[], { found, readings }: Occupied): Vacant | undefined {
   const [first] = found
   if (first === undefined) return undefined
-  for (const [index, { own, rule }] of stands.entries()) {
+  for (const [index, { own, rule, haunted }] of stands.entries()) {
     const mine = found[index]
+    if (haunted) return undefined
     if (mine?.createRevision !== first.createRevision) return undefined
     if (!own.mayAdopt(mine.createRevision) || !rule.adopts(mine.value)) return undefined
     const { entries } = readings[index]!
@@ -175,6 +176,6 @@ function ownAtTheHead(stands: readonly Stand[], { found, readings }: Occupied): 
     if (!entries.some(({ name }) => name === mine.name) || ahead.some(entry => rule.blocks(entry, mine)))
       return undefined
   }
-  for (const { own } of stands) own.adopted()
+  for (const { own } of stands) own.ghostFound()
   return { createRevision: first.createRevision, adopted: true }
 }

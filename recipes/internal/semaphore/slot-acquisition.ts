@@ -216,7 +216,7 @@ class SlotAcquisition implements Attempt<SlotClaim>, Standing {
       return { name: mapKey(own.key), key: own.key, createRevision: revision, lease, value }
     // Else it was left on a lease that was resumed, and what became of our attempt is still open.
     if (equalBytes(found.value, value)) {
-      own.adopted()
+      own.ghostFound()
       this.#ghosts.find(this.session, this.#wish.keys)?.accounted(value)
     }
     const mine = entryOf(found)

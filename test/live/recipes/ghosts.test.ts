@@ -75,6 +75,36 @@ test('an attempt applied after its caller gave up leaves no key behind', async t
   t.is(net.sent.filter(isCreate(key)).length, 1, 'nobody asked for it again')
 })
 
+test('a reader takes over nothing an earlier attempt has left: others have had the lock since', async t => {
+  t.timeout(30_000)
+  const { net, session } = await sessionPlayer(t, server())
+  const other = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const key = `${keyIn(session, name)}-1`
+  const stopped = net.stopRequests(methods.txn, creates(key))
+  const leaving = new AbortController()
+  const locking = session.rwMutex(name).readLock({ signal: leaving.signal })
+  const ghost = await stopped.caught()
+  stopped.off()
+  leaving.abort(new Error('leaves'))
+  await t.throwsAsync(locking, { message: 'leaves' })
+  ghost.lose()
+  await net.watching(watchOfKey(key))
+  await quiet(net)
+  // The session does not hear of it.
+  const deaf = net.stopWatches(watchOfKey(key))
+  await ghost.apply()
+  t.deepEqual(await keysOf(other.etcd, name), [key])
+  const between = await other.session.rwMutex(name).readLock()
+  await between.unlock()
+  for (const how of ['readLock', 'tryReadLock'] as const) {
+    const hold = await session.rwMutex(name)[how]()
+    t.true(hold === undefined || hold.fencingToken > between.fencingToken, how)
+    await hold?.unlock()
+  }
+  deaf.release()
+})
+
 test('a ghost that appears before its watch was created is found by reading after it', async t => {
   t.timeout(30_000)
   const { etcd, net, session } = await sessionPlayer(t, server())

@@ -85,4 +85,18 @@ export const ghosts: readonly Mutant[] = [
     replace: 'call.unanswered = true',
     tests: [by('session/opening')],
   },
+  {
+    name: 'reader-takes-over-a-ghost',
+    promise: 'where many may hold together nobody takes over what an earlier attempt has left',
+    file: 'recipes/internal/line/claim.ts',
+    find: 'const haunted = own.isHaunted',
+    replace: 'const haunted = own.isHaunted && wish.value.length === 0',
+    tests: [
+      by(
+        'live/recipes/ghosts',
+        'a reader takes over nothing an earlier attempt has left: others have had the lock since',
+      ),
+    ],
+    simulations: ['rw-mutex'],
+  },
 ]

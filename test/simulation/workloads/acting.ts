@@ -5,6 +5,17 @@ import type { SimulatedProcess } from '../simulated-process.ts'
 import { pause, type Stage } from '../stage.ts'
 import { outcomeOf } from './outcome.ts'
 
+/** What is not asked for in another time has an end after so long. */
+export const REQUEST_MS = 10_000
+/** Closing a session, whatever its cluster does. */
+const CLOSE_MS = 5000
+
+interface SessionScene {
+  readonly process: SimulatedProcess
+  readonly stage: Stage
+  readonly session: Session
+}
+
 /** A session, or a short pause and nothing: whoever gets none tries again. */
 export async function openSession(
   etcd: Etcd,
@@ -12,11 +23,24 @@ export async function openSession(
   stage: Stage,
 ): Promise<Session | undefined> {
   try {
-    return await etcd.session({ ttl: stage.plan.ttl })
+    return await inTime({ process, stage }, REQUEST_MS, 'session', () =>
+      etcd.session({ ttl: stage.plan.ttl }),
+    )
   } catch (error) {
     expected(stage, error, 'session')
     await pause(process, 100)
     return undefined
+  }
+}
+
+/** Was it closed in good order? */
+export async function closeSession({ process, stage, session }: SessionScene): Promise<boolean> {
+  try {
+    await inTime({ process, stage }, CLOSE_MS, 'close', () => session.close())
+    return true
+  } catch (error) {
+    expected(stage, error, 'close')
+    return false
   }
 }
 
@@ -36,7 +60,9 @@ export async function guardedWrite({
   const value = `${process.name}-${acquisition.id}-${process.world.nowMs}`
   const write = stage.recorder.guardedWrite(process, { acquisition: acquisition.id, key, value })
   try {
-    const { revision } = await handle.txn({ then: [op.put(key, value)] })
+    const { revision } = await inTime({ process, stage }, REQUEST_MS, 'guarded write', () =>
+      handle.txn({ then: [op.put(key, value)] }),
+    )
     write.settle('ok', { revision })
   } catch (error) {
     write.settle(outcomeOf(error))
@@ -46,7 +72,7 @@ export async function guardedWrite({
 
 /** Waits for something that only a session has: whoever does hears at once that the session is over. */
 export async function whileInSession<Result>(
-  { process, stage, session }: { process: SimulatedProcess; stage: Stage; session: Session },
+  { process, stage, session }: SessionScene,
   where: string,
   wait: () => Promise<Result>,
 ): Promise<Result> {
@@ -63,6 +89,33 @@ export async function whileInSession<Result>(
     session.signal.removeEventListener('abort', listen)
     timer?.cancel()
   }
+}
+
+/** Does what has to come to an end within so many milliseconds that its process runs. */
+export async function inTime<Result>(
+  { process, stage }: { readonly process: SimulatedProcess; readonly stage: Stage },
+  limitMs: number,
+  where: string,
+  work: () => Promise<Result>,
+): Promise<Result> {
+  const tooLong = () => stage.unexpected(new Error(`it takes more than ${limitMs} ms`), where)
+  // Whoever stood still past the end of it has a moment to come to it.
+  let timer = process.setTimer(limitMs, () => {
+    timer = process.setTimer(1, tooLong)
+  })
+  try {
+    return await work()
+  } finally {
+    timer.cancel()
+  }
+}
+
+/** Asks whether it is held. Nothing is once its session has no time left, whether a timer has said so or not. */
+export function isHeld(stage: Stage, session: Session, handle: Handle): boolean {
+  const { held } = handle
+  if (held && session.remainingMs === 0)
+    stage.unexpected(new Error(`${handle.name} is held, and its session has no time left`), 'held')
+  return held
 }
 
 /** What is granted is ours when it is told: no time passes between the two. */

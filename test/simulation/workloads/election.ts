@@ -5,10 +5,12 @@ import type { OpenAcquisition } from '../recorder.ts'
 import type { SimulatedProcess } from '../simulated-process.ts'
 import { connected, pause, type Stage, type Workload } from '../stage.ts'
 import {
+  closeSession,
   codeOf,
   expected,
   guardedWrite,
   heldFromTheFirst,
+  isHeld,
   openSession,
   untilOver,
   whileInSession,
@@ -30,7 +32,7 @@ export const electionWorkload: Workload = {
         campaigner({ process, stage, session, random: random.fork(`task ${index}`) }),
       )
       await Promise.all(tasks)
-      await session.close().catch(error => expected(stage, error, 'close'))
+      await closeSession({ process, stage, session })
     }
     await observing
     await etcd.close()
@@ -65,7 +67,7 @@ async function campaigner(scene: Scene): Promise<void> {
     if (stage.isOver || session.signal.aborted) return
     if (random.chance(0.01)) {
       // In the middle of what the other task is doing.
-      await session.close().catch(error => expected(stage, error, 'close'))
+      await closeSession({ process, stage, session })
       return
     }
     const name = electionName(random.integer(0, stage.plan.lines - 1))
@@ -118,7 +120,7 @@ async function reign(
   acquisition: OpenAcquisition,
 ): Promise<void> {
   const look = () => {
-    if (!leadership.held) acquisition.belief.end('looked')
+    if (!isHeld(stage, session, leadership)) acquisition.belief.end('looked')
   }
   const stopLooking = process.onGoingOn(look)
   const slices = random.integer(1, 3)

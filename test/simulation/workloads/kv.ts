@@ -5,7 +5,7 @@ import type { Change, Found } from '../../checkers/history.ts'
 import type { Random } from '../random.ts'
 import type { SimulatedProcess } from '../simulated-process.ts'
 import { connected, pause, type Stage, type Workload } from '../stage.ts'
-import { expected, untilOver } from './acting.ts'
+import { expected, inTime, REQUEST_MS, untilOver } from './acting.ts'
 import { outcomeOf } from './outcome.ts'
 
 const KEYS = ['kv/a', 'kv/b', 'kv/c', 'kv/d']
@@ -56,30 +56,37 @@ async function writer(etcd: Etcd, { process, stage, random }: Scene): Promise<vo
 
 type Cast = Pick<Scene, 'process' | 'stage'>
 
-async function put(etcd: Etcd, { process, stage }: Cast, key: string, value: string): Promise<void> {
+async function put(etcd: Etcd, cast: Cast, key: string, value: string): Promise<void> {
+  const { process, stage } = cast
   const write = stage.recorder.write(process, { key, value })
   try {
-    write.settle('ok', { revision: (await etcd.put(key, value)).revision })
+    write.settle('ok', {
+      revision: (await inTime(cast, REQUEST_MS, 'put', () => etcd.put(key, value))).revision,
+    })
   } catch (error) {
     write.settle(outcomeOf(error))
     expected(stage, error, 'put')
   }
 }
 
-async function remove(etcd: Etcd, { process, stage }: Cast, key: string): Promise<void> {
+async function remove(etcd: Etcd, cast: Cast, key: string): Promise<void> {
+  const { process, stage } = cast
   const write = stage.recorder.write(process, { key, value: undefined })
   try {
-    write.settle('ok', { revision: (await etcd.delete(key)).revision })
+    write.settle('ok', {
+      revision: (await inTime(cast, REQUEST_MS, 'delete', () => etcd.delete(key))).revision,
+    })
   } catch (error) {
     write.settle(outcomeOf(error))
     expected(stage, error, 'delete')
   }
 }
 
-async function get(etcd: Etcd, { process, stage }: Cast, key: string): Promise<void> {
+async function get(etcd: Etcd, cast: Cast, key: string): Promise<void> {
+  const { process, stage } = cast
   const read = stage.recorder.read(process, { from: key })
   try {
-    const { kvs, revision } = await etcd.range(key)
+    const { kvs, revision } = await inTime(cast, REQUEST_MS, 'get', () => etcd.range(key))
     read.settle('ok', { revision, found: kvs.map(foundOf) })
   } catch (error) {
     read.settle('failed')
@@ -87,10 +94,11 @@ async function get(etcd: Etcd, { process, stage }: Cast, key: string): Promise<v
   }
 }
 
-async function list(etcd: Etcd, { process, stage }: Cast): Promise<void> {
+async function list(etcd: Etcd, cast: Cast): Promise<void> {
+  const { process, stage } = cast
   const read = stage.recorder.read(process, RANGE)
   try {
-    const { kvs, revision } = await etcd.range(prefix(RANGE.from))
+    const { kvs, revision } = await inTime(cast, REQUEST_MS, 'range', () => etcd.range(prefix(RANGE.from)))
     read.settle('ok', { revision, found: kvs.map(foundOf) })
   } catch (error) {
     read.settle('failed')

@@ -4,7 +4,7 @@ import type { Random } from '../random.ts'
 import type { OpenAcquisition } from '../recorder.ts'
 import type { SimulatedProcess } from '../simulated-process.ts'
 import { connected, pause, type Stage, type Workload } from '../stage.ts'
-import { codeOf, expected, guardedWrite, openSession, untilOver } from './acting.ts'
+import { closeSession, codeOf, expected, guardedWrite, openSession, untilOver } from './acting.ts'
 
 /**
  * Processes that lead whenever they can, resign, fail, hand over and are stopped, with all kinds of priorities, and
@@ -138,7 +138,7 @@ async function outsider(etcd: Etcd, scene: Scene, name: string): Promise<void> {
       if (!leaving.signal.aborted) expected(stage, error, 'campaign')
     } finally {
       stop()
-      await session.close().catch(error => expected(stage, error, 'close'))
+      await closeSession({ process, stage, session })
     }
   }
 }

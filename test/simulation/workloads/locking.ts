@@ -1,12 +1,21 @@
-import type { Handle, Session } from '../../../src/index.ts'
-import { mapKey } from '../../../src/wire/bytes.ts'
+import { EtcdError, type Handle, type Session } from '../../../src/index.ts'
+import { hexOfLease, mapKey } from '../../../src/wire/bytes.ts'
 import type { LineRule } from '../../checkers/line-rule.ts'
 import type { FaultKind, Plan } from '../plan.ts'
 import type { Random } from '../random.ts'
 import type { OpenAcquisition, OpenSession } from '../recorder.ts'
 import type { SimulatedProcess } from '../simulated-process.ts'
 import { connected, pause, type Stage, type Workload } from '../stage.ts'
-import { codeOf, expected, guardedWrite, heldFromTheFirst, openSession, whileInSession } from './acting.ts'
+import {
+  closeSession,
+  codeOf,
+  expected,
+  guardedWrite,
+  heldFromTheFirst,
+  isHeld,
+  openSession,
+  whileInSession,
+} from './acting.ts'
 
 /** What somebody goes for: names whose lines it stands in, and how it takes them all. */
 export interface Wanted<Held> {
@@ -112,13 +121,8 @@ async function locker(scene: Scene): Promise<void> {
   }
 }
 
-async function close({ session, closed }: OpenSession, stage: Stage): Promise<void> {
-  try {
-    await session.close()
-    closed()
-  } catch (error) {
-    expected(stage, error, 'close')
-  }
+async function close({ process, session, closed }: OpenSession, stage: Stage): Promise<void> {
+  if (await closeSession({ process, stage, session })) closed()
 }
 
 async function acquire(
@@ -146,11 +150,25 @@ async function acquire(
     return hold
   } catch (error) {
     for (const acquisition of acquisitions) acquisition.settle('failed')
+    if (EtcdError.is(error, 'LOCK_LOST')) lostIndeed(scene, acquisitions)
     if (!giveUp?.signal.aborted) expected(stage, error, 'lock')
     return undefined
   } finally {
     timer?.cancel()
   }
+}
+
+/** Whoever is told that its place is gone has none, unless somebody took it and it came back as a ghost. */
+function lostIndeed({ stage, session }: Scene, acquisitions: readonly OpenAcquisition[]): void {
+  const { cluster, recorder, plan } = stage
+  if (plan.hostile || !cluster.hasLease(session.leaseId)) return
+  const place = hexOfLease(session.leaseId)
+  // Where a session may stand more than once the key could be that of another task.
+  const isThere = ({ line, since }: OpenAcquisition) => {
+    const key = `${line}${place}`
+    return cluster.keys(line).includes(key) && !cluster.isUnleased(key) && !recorder.intervened(key, since)
+  }
+  if (acquisitions.every(isThere)) stage.unexpected(new Error('its place was said to be gone'), 'lock')
 }
 
 /** Some time under the lock: looks whether it still holds, writes what only its holder may. */
@@ -161,7 +179,7 @@ async function work(
 ): Promise<void> {
   const { recorder, plan } = stage
   const look = () => {
-    if (!hold.held) for (const { belief } of acquisitions) belief.end('looked')
+    if (!isHeld(stage, session, hold)) for (const { belief } of acquisitions) belief.end('looked')
   }
   const stopLooking = process.onGoingOn(look)
   const sliceMs = holdMs(random, plan.ttl) / SLICES

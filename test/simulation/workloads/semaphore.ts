@@ -4,7 +4,7 @@ import type { Commit, History } from '../../checkers/history.ts'
 import type { Random } from '../random.ts'
 import type { SimulatedProcess } from '../simulated-process.ts'
 import { connected, pause, type Stage, type Workload } from '../stage.ts'
-import { expected, heldFromTheFirst, openSession, whileInSession } from './acting.ts'
+import { closeSession, expected, heldFromTheFirst, isHeld, openSession, whileInSession } from './acting.ts'
 
 /** Processes that acquire permits, one or several, try, give up, change their number, and leave, orderly or not. */
 export const semaphoreWorkload: Workload = {
@@ -23,7 +23,7 @@ export const semaphoreWorkload: Workload = {
       )
       await Promise.all(tasks)
       await nothingOfNobody(process, stage, session)
-      await session.close().catch(error => expected(stage, error, 'close'))
+      await closeSession({ process, stage, session })
     }
     await etcd.close()
   },
@@ -94,7 +94,7 @@ async function player(scene: Scene): Promise<void> {
     await pause(process, random.exponential(700))
     if (stage.isOver || session.signal.aborted) return
     if (random.chance(0.01)) {
-      await session.close().catch(error => expected(stage, error, 'close'))
+      await closeSession({ process, stage, session })
       return
     }
     // A name used once: whatever is left there is not found by whoever comes next.
@@ -113,7 +113,7 @@ async function player(scene: Scene): Promise<void> {
 }
 
 async function use(scene: Scene, name: string, semaphore: Semaphore): Promise<void> {
-  const { process, stage, random } = scene
+  const { process, stage, session, random } = scene
   const acquisition = stage.recorder.acquisition(process, `${name}/`)
   const permit = await acquire(scene, semaphore)
   acquisition.settle(permit === undefined ? 'failed' : 'ok')
@@ -132,7 +132,7 @@ async function use(scene: Scene, name: string, semaphore: Semaphore): Promise<vo
     grant.until = Math.min(grant.until, stage.world.nowMs)
   }
   const look = () => {
-    if (!permit.held) end()
+    if (!isHeld(stage, session, permit)) end()
   }
   look()
   permit.signal.addEventListener('abort', end, { once: true })
