@@ -110,7 +110,7 @@ interface Head {
 }
 
 type SavedCredentials =
-  | { readonly kind: 'password'; readonly salt: string; readonly hash: string }
+  | { readonly kind: 'password'; readonly cost: number; readonly salt: string; readonly hash: string }
   | { readonly kind: 'none' | 'unusable' }
 
 interface SavedPermission {
@@ -149,8 +149,8 @@ function digestOf(bytes: Uint8Array): Uint8Array {
 
 function saved(credentials: Credentials): SavedCredentials {
   if (credentials.kind !== 'password') return credentials
-  const { salt, hash } = credentials.hash
-  return { kind: 'password', salt: base64(salt), hash: base64(hash) }
+  const { cost, salt, hash } = credentials.hash
+  return { kind: 'password', cost, salt: base64(salt), hash: base64(hash) }
 }
 
 function loaded(credentials: SavedCredentials): Credentials {
@@ -158,7 +158,11 @@ function loaded(credentials: SavedCredentials): Credentials {
     case 'password':
       return {
         kind: 'password',
-        hash: { salt: unbase64(credentials.salt), hash: unbase64(credentials.hash) },
+        hash: {
+          cost: credentials.cost,
+          salt: unbase64(credentials.salt),
+          hash: unbase64(credentials.hash),
+        },
       }
     case 'none':
       return { kind: 'none' }

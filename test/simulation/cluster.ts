@@ -228,11 +228,14 @@ const NOTHING_STORED = { revision: 1n, compactRevision: -1n, changes: [] } as co
 /** From key 0 to the end: all there are. */
 const ALL = new Uint8Array(1)
 
+/** Processes that have to sign in do so by the dozen, and the password is no secret. */
+const HASH_COST = 2
+
 function authState(runtime: Runtime): AuthState {
   const { username, password } = credentials
   const user = (name: string, role: string) => ({
     name,
-    credentials: { kind: 'password', hash: hashPassword(password, runtime) } as const,
+    credentials: { kind: 'password', hash: hashPassword(password, runtime, HASH_COST) } as const,
     roles: [role],
   })
   return {
