@@ -289,13 +289,15 @@ test('the loss of the session rejects whoever waits to enter or to leave', async
 test('whoever leaves hears of the loss of its session while its request is on its way', async t => {
   const runtime = testRuntime()
   const { name, players } = await arrange(t, 1)
-  const here = await sessionPlayer(t, server(), {}, { runtime })
+  const here = await sessionPlayer(t, server(), { ttl: 5 }, { runtime })
   const entries = await Promise.all([here, players[0]!].map(one => barrierOf(one, name, 2).enter()))
   const stopped = here.net.stopAnswers(methods.txn)
   const leaving = t.throwsAsync(entries[0]!.leave())
   const call = await stopped.caught(1)
-  runtime.stall(TTL * 1000)
+  // The request has time left.
+  runtime.stall(5000)
   t.is(here.session.state, 'lost')
+  t.is(await stateOf(leaving), 'fulfilled')
   t.true(EtcdError.is(await leaving, 'SESSION_LOST'))
   call.lose()
   await entries[1]!.leave()

@@ -77,16 +77,6 @@ function isPastLost({ plan }: Stage): boolean {
   return plan.hostile || plan.faults.includes('compaction')
 }
 
-/** Lists that belong to one play each. */
-export function ledger<Entry>(): (stage: Stage) => Entry[] {
-  const entries = new WeakMap<Stage, Entry[]>()
-  return stage => {
-    const known = entries.get(stage) ?? []
-    entries.set(stage, known)
-    return known
-  }
-}
-
 export function wrong(stage: Stage, what: string): void {
   stage.unexpected(new Error(what), 'the check of the rounds')
 }

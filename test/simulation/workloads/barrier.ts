@@ -2,7 +2,8 @@ import { Barrier, type BarrierOpening } from '../../../recipes/barrier.ts'
 import { EtcdError } from '../../../src/index.ts'
 import type { Commit } from '../../checkers/history.ts'
 import { connected, pause, type Stage, type Workload } from '../stage.ts'
-import { expected, inSessions, ledger, patience, type Scene, wrong } from './barrier-cast.ts'
+import { expected, inSessions, patience, type Scene, wrong } from './barrier-cast.ts'
+import { ledger } from './ledger.ts'
 
 interface Wait {
   readonly line: string

@@ -3,7 +3,8 @@ import { EtcdError } from '../../../src/index.ts'
 import { checkDoubleBarrier, type DoubleBarrierStay } from '../../checkers/double-barrier.ts'
 import { connected, pause, type Stage, type Workload } from '../stage.ts'
 import { whileInSession } from './acting.ts'
-import { expected, inSessions, ledger, patience, type Scene, wrong } from './barrier-cast.ts'
+import { expected, inSessions, patience, type Scene, wrong } from './barrier-cast.ts'
+import { ledger } from './ledger.ts'
 
 const PARTIES = 3
 

@@ -1,5 +1,6 @@
 import type { Etcd, LeaderInfo, Leadership, Session } from '../../../src/index.ts'
 import { mapKey } from '../../../src/wire/bytes.ts'
+import { checkObserver, type Observed } from '../../checkers/observers.ts'
 import type { Random } from '../random.ts'
 import type { OpenAcquisition } from '../recorder.ts'
 import type { SimulatedProcess } from '../simulated-process.ts'
@@ -15,6 +16,9 @@ import {
   untilOver,
   whileInSession,
 } from './acting.ts'
+import { ledger } from './ledger.ts'
+
+const observedIn = ledger<Observed>()
 
 /** Processes that campaign, proclaim, give up waiting and resign, orderly or not, and one task each that observes. */
 export const electionWorkload: Workload = {
@@ -50,6 +54,12 @@ export const electionWorkload: Workload = {
     }
     await session.close()
     await etcd.close()
+    // What was compacted away is left out, and servers that lie are believed.
+    if (stage.plan.hostile || stage.plan.faults.includes('compaction')) return
+    for (const observed of observedIn(stage)) {
+      const wrong = checkObserver(stage.cluster.log, observed)
+      if (wrong !== undefined) stage.unexpected(new Error(wrong), 'an observer')
+    }
   },
 }
 
@@ -155,14 +165,13 @@ async function observer(etcd: Etcd, process: SimulatedProcess, stage: Stage, ran
     const leave = new AbortController()
     const timer = process.setTimer(random.exponential(15_000), () => leave.abort(new Error('enough seen')))
     const stop = untilOver(process, stage, () => leave.abort(new Error('the play is over')))
-    let before: { readonly leader: LeaderInfo | undefined } | undefined
+    const told: (LeaderInfo | undefined)[] = []
+    observedIn(stage).push({ line: `${name}/`, told })
     try {
       for await (const leader of etcd.election(name).observe({ signal: leave.signal })) {
-        const wrong = before === undefined ? undefined : disorder(before.leader, leader)
+        const wrong = told.length === 0 ? undefined : disorder(told.at(-1), leader)
         if (wrong !== undefined) stage.unexpected(new Error(wrong), `observer of ${name}`)
-        if (leader === undefined && before !== undefined && before.leader === undefined)
-          stage.unexpected(new Error('a vacancy was told twice in a row'), `observer of ${name}`)
-        before = { leader }
+        told.push(leader)
         if (random.chance(0.1)) await pause(process, random.exponential(200))
       }
     } catch (error) {
@@ -176,6 +185,7 @@ async function observer(etcd: Etcd, process: SimulatedProcess, stage: Stage, ran
 
 /** What an observer must never see: the past, or the same twice. */
 function disorder(before: LeaderInfo | undefined, after: LeaderInfo | undefined): string | undefined {
+  if (before === undefined && after === undefined) return 'a vacancy was told twice in a row'
   if (before === undefined || after === undefined) return undefined
   if (after.createRevision < before.createRevision) return 'a leader came back that was followed already'
   if (after.createRevision > before.createRevision) return undefined

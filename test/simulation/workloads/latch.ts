@@ -1,7 +1,8 @@
 import { Latch } from '../../../recipes/latch.ts'
 import { checkLatch, type LatchWait } from '../../checkers/latch.ts'
 import { connected, pause, type Stage, type Workload } from '../stage.ts'
-import { expected, inSessions, ledger, patience, type Scene, wrong } from './barrier-cast.ts'
+import { expected, inSessions, patience, type Scene, wrong } from './barrier-cast.ts'
+import { ledger } from './ledger.ts'
 
 interface Wait extends LatchWait {
   readonly line: string

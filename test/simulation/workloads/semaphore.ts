@@ -1,10 +1,13 @@
 import type { Permit, Semaphore, Session } from '../../../src/index.ts'
 import { mapKey } from '../../../src/wire/bytes.ts'
-import type { Commit, History } from '../../checkers/history.ts'
+import type { Acquisition, Commit, History } from '../../checkers/history.ts'
+import { checkTokens } from '../../checkers/tokens.ts'
 import type { Random } from '../random.ts'
+import type { OpenAcquisition } from '../recorder.ts'
 import type { SimulatedProcess } from '../simulated-process.ts'
 import { connected, pause, type Stage, type Workload } from '../stage.ts'
 import { closeSession, expected, heldFromTheFirst, isHeld, openSession, whileInSession } from './acting.ts'
+import { ledger } from './ledger.ts'
 
 /** Processes that acquire permits, one or several, try, give up, change their number, and leave, orderly or not. */
 export const semaphoreWorkload: Workload = {
@@ -73,19 +76,12 @@ interface Grant {
   readonly process: SimulatedProcess
   readonly keys: readonly string[]
   readonly token: bigint
+  readonly asked: OpenAcquisition
+  readonly at: number
   until: number
 }
 
-const grants = new WeakMap<Stage, Grant[]>()
-
-function grantsOf(stage: Stage): Grant[] {
-  let known = grants.get(stage)
-  if (known === undefined) {
-    known = []
-    grants.set(stage, known)
-  }
-  return known
-}
+const grantsOf = ledger<Grant>()
 
 async function player(scene: Scene): Promise<void> {
   const { process, stage, session, random } = scene
@@ -124,6 +120,8 @@ async function use(scene: Scene, name: string, semaphore: Semaphore): Promise<vo
     process,
     keys: permit.slots.map(slot => `${name}/s/${String(slot).padStart(4, '0')}`),
     token: permit.fencingToken,
+    asked: acquisition,
+    at: stage.world.nowMs,
     until: Infinity,
   }
   grantsOf(stage).push(grant)
@@ -215,18 +213,29 @@ function wrongBeliefs(stage: Stage): string[] {
   if (stage.plan.hostile) return []
   const history = stage.recorder.history(stage.cluster.log)
   const wrong: string[] = []
-  const tokens = new Set<string>()
+  for (const { message } of checkTokens({ ...history, acquisitions: grantsOf(stage).map(asAcquisition) }))
+    wrong.push(message)
   for (const grant of grantsOf(stage)) {
-    const { keys, token, process } = grant
-    for (const key of keys) {
-      const once = `${key} ${token}`
-      if (tokens.has(once)) wrong.push(`${process.name} was given ${once}, which was given before`)
-      tokens.add(once)
+    for (const key of grant.keys) {
       const words = beyond(grant, key, history)
       if (words !== undefined) wrong.push(words)
     }
   }
   return wrong
+}
+
+function asAcquisition({ process, keys, token, asked, at }: Grant): Acquisition {
+  const { id, line, since } = asked
+  return {
+    id,
+    process: process.name,
+    line,
+    outcome: 'ok',
+    key: keys[0]!,
+    token,
+    invokedAt: since,
+    settledAt: at,
+  }
 }
 
 function beyond({ keys, token, process, until }: Grant, key: string, history: History): string | undefined {

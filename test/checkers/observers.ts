@@ -1,0 +1,63 @@
+import type { Commit } from './history.ts'
+
+/** Who led, as an observer was told: the key of one creation, and the write it was seen with. */
+export interface Head {
+  readonly createRevision: bigint
+  readonly modRevision: bigint
+}
+
+/** What one observer was told of one line, in order; undefined for a vacancy. */
+export interface Observed {
+  /** The prefix all places of the line share, with its trailing slash. */
+  readonly line: string
+  readonly told: readonly (Head | undefined)[]
+}
+
+/**
+ * An observer is told of every change of leader and of every proclamation, in order, from when it began on. Returns
+ * what was left out or invented, in words.
+ */
+export function checkObserver(log: readonly Commit[], { line, told }: Observed): string | undefined {
+  const truth = headsOf(log, line)
+  const known = told.findIndex(head => head !== undefined)
+  if (known < 0)
+    return told.length > 1 ? `of ${line} a vacancy was told ${told.length} times in a row` : undefined
+  const start = truth.findIndex(head => isSame(head, told[known])) - known
+  if (start + known < 0) return `of ${line} ${wordsOf(told[known])} was told, who never led`
+  const wrong = told.findIndex((head, index) => {
+    const at = start + index
+    return at < 0 || at >= truth.length || !isSame(head, truth[at])
+  })
+  if (wrong < 0) return undefined
+  return `of ${line} ${wordsOf(told[wrong])} was told where ${wordsOf(truth[start + wrong])} led`
+}
+
+/** Who was at the head after each commit that changed that. Before the first there was nobody. */
+function headsOf(log: readonly Commit[], line: string): readonly (Head | undefined)[] {
+  const live = new Map<string, Head>()
+  const heads: (Head | undefined)[] = [undefined]
+  for (const { revision, changes } of log) {
+    const ours = changes.filter(({ key }) => key.startsWith(line))
+    if (ours.length === 0) continue
+    for (const change of ours) {
+      if (change.kind === 'delete') live.delete(change.key)
+      else live.set(change.key, { createRevision: change.createRevision, modRevision: revision })
+    }
+    const head = [...live.values()].reduce<Head | undefined>(
+      (first, one) => (first === undefined || one.createRevision < first.createRevision ? one : first),
+      undefined,
+    )
+    if (!isSame(head, heads.at(-1))) heads.push(head)
+  }
+  return heads
+}
+
+function isSame(one: Head | undefined, other: Head | undefined): boolean {
+  return one?.createRevision === other?.createRevision && one?.modRevision === other?.modRevision
+}
+
+function wordsOf(head: Head | undefined): string {
+  return head === undefined
+    ? 'nobody'
+    : `the leader of ${head.createRevision}, as written at ${head.modRevision},`
+}
