@@ -52,6 +52,8 @@ export class OwnKey {
   #ghosts = 0
   #ghostWatch: WatchHandle | undefined
   #sweeping = false
+  /** Whoever has the turn does nothing with the key yet. */
+  #isResting = false
 
   constructor(key: Uint8Array, session: OwnKeySession, forget: () => void) {
     this.key = key
@@ -134,6 +136,19 @@ export class OwnKey {
     )
   }
 
+  /**
+   * Whoever has the turn keeps it, and does nothing with the key until `goOn`: it waits for the turn of another one.
+   * What it waits for may in the end wait for a ghost of this key to go, so ghosts are deleted meanwhile.
+   */
+  rest(): void {
+    this.#isResting = true
+    if (this.#sweeping) this.#session.background(this.#layWhileResting())
+  }
+
+  goOn(): void {
+    this.#isResting = false
+  }
+
   /** As {@link removeKeys}, for this one. */
   remove(createRevision: bigint, refused?: (error: EtcdError) => void): Promise<void> {
     return removeKeys(this.#session, [this.key], createRevision, refused)
@@ -167,6 +182,7 @@ export class OwnKey {
       end: () => {
         if (ended) return
         ended = true
+        this.#isResting = false
         void granted.then(release => release())
         this.#users -= 1
         if (this.#users === 0 && this.#ghosts === 0) this.#forget()
@@ -176,7 +192,9 @@ export class OwnKey {
 
   /** Looks for a ghost when it is nobody's turn. One at a time; what comes before the read is seen by it. */
   #sweep(): void {
-    if (this.#sweeping || this.#session.signal.aborted) return
+    if (this.#session.signal.aborted) return
+    if (this.#isResting) this.#session.background(this.#layWhileResting())
+    if (this.#sweeping) return
     this.#sweeping = true
     this.#session.background(this.#sweepInTurn())
   }
@@ -189,14 +207,24 @@ export class OwnKey {
 
   async #lay(turn: Turn): Promise<void> {
     try {
-      const ghost = await this.#read()
-      if (ghost === undefined || !this.mayAdopt(ghost.createRevision)) return
-      this.granted(ghost.createRevision)
-      await this.remove(ghost.createRevision)
-      this.#laid()
+      await this.#layIf(() => true)
     } finally {
       turn.end()
     }
+  }
+
+  /** Whoever goes on while we look finds the ghost itself, and makes of it what it likes. */
+  #layWhileResting(): Promise<void> {
+    return this.#layIf(() => this.#isResting)
+  }
+
+  async #layIf(isOurs: () => boolean): Promise<void> {
+    const ghost = await this.#read()
+    if (ghost === undefined || !this.mayAdopt(ghost.createRevision) || !isOurs()) return
+    // From here on nobody takes it over, also who goes on before it is gone.
+    this.granted(ghost.createRevision)
+    await this.remove(ghost.createRevision)
+    this.#laid()
   }
 
   /** The key as it is now; undefined also when the session ended or the cluster will not tell. */

@@ -83,6 +83,30 @@ test('a ghost waits for the turn of whoever deals with the key', async t => {
   t.is(reads.length, 1)
 })
 
+test('a ghost goes while whoever has the turn waits for another', async t => {
+  const { own, watches, reads, deletions } = arrange()
+  const turn = own.tryEnter()
+  own.unanswered()
+  own.unanswered()
+  watches[0]!.sink.revision(15n, [put(15n)])
+  await settle()
+  t.is(reads.length, 0)
+  own.rest()
+  await settle()
+  reads[0]!(15n)
+  await settle()
+  t.deepEqual(revisionsOf(deletions), [15n])
+  t.false(own.mayAdopt(15n), 'whoever goes on before it is gone does not take it over')
+  watches[0]!.sink.revision(17n, [put(17n)])
+  await settle()
+  own.goOn()
+  reads[1]!(17n)
+  await settle()
+  t.deepEqual(revisionsOf(deletions), [15n], 'whoever has gone on finds it itself')
+  t.true(own.mayAdopt(17n))
+  turn?.end()
+})
+
 test('a deletion without an answer is made again until it is known, a minute later too', async t => {
   const { own, deletions, runtime } = arrange()
   let gone = false

@@ -61,7 +61,9 @@ export async function takeTurns(
       if (now !== undefined) stands.push(now)
       else {
         const own = session.ownKeys.of(placeKey(wish.prefix, session.leaseId))
+        for (const stand of stands) stand.own.rest()
         stands.push({ ...wish, own, turn: await own.enter(signal) })
+        for (const stand of stands) stand.own.goOn()
       }
     }
     return stands

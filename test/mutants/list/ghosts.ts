@@ -99,4 +99,26 @@ export const ghosts: readonly Mutant[] = [
     ],
     simulations: ['rw-mutex'],
   },
+  {
+    name: 'ghost-stays-while-its-turn-waits',
+    promise: 'a ghost goes also while whoever has the turn of its key waits for the turn of another',
+    file: 'recipes/internal/line/claim.ts',
+    find: 'for (const stand of stands) stand.own.rest()',
+    replace: '',
+    tests: [
+      by(
+        'live/recipes/lock-all',
+        'whoever waits for another task of its session keeps no ghost in the line: nobody waits in a circle',
+      ),
+    ],
+    simulations: ['lock-all'],
+  },
+  {
+    name: 'ghost-laid-for-whoever-has-gone-on',
+    promise: 'whoever goes on while a ghost is looked for finds it itself',
+    file: 'src/session/own-key.ts',
+    find: 'return this.#layIf(() => this.#isResting)',
+    replace: 'return this.#layIf(() => true)',
+    tests: [by('session/ghosts', 'a ghost goes while whoever has the turn waits for another')],
+  },
 ]
