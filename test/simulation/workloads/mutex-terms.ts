@@ -94,12 +94,16 @@ export class Meddlers {
   deaf({ plan, cluster, recorder }: Stage): readonly string[] {
     const { faults, hostile, latencyMs, spikeChance, spikeMs, ttl, drift } = plan
     if (hostile || faults.some(kind => disturbing.has(kind))) return []
-    const { stalls } = recorder.history(cluster.log)
+    const { stalls, interventions } = recorder.history(cluster.log)
     // Whoever is first in the line may be asked before the delay after a loss is over, and holds only then.
     const byItsClockMs = (HEARD_MS + (this.#terms.options.lockDelayMs ?? 0)) / (1 - drift)
     const soonMs = byItsClockMs + 20 * latencyMs + (spikeChance > 0 ? 4 * spikeMs : 0)
     return this.#asked.flatMap(({ key, token, until }) => {
-      const goneAt = deletionOf(cluster.log, key, token)?.at ?? Infinity
+      const taken = interventions.find(
+        ({ kind, keys, revision }) => kind === 'key-overwritten' && keys.includes(key) && revision > token,
+      )
+      // What somebody has written over is no holder's any more, however long it stays.
+      const goneAt = Math.min(deletionOf(cluster.log, key, token)?.at ?? Infinity, taken?.at ?? Infinity)
       const isHeldUp =
         stalls.some(stall => stall.from < until + soonMs && stall.until > until) ||
         faults.some(kind => kind.startsWith('process-'))
