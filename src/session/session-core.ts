@@ -254,11 +254,12 @@ export class SessionCore implements SessionContext, AsyncDisposable {
   async #leave(lease: 'revoke' | 'orphan', timeoutMs: number): Promise<void> {
     this.#closing.abort(this.#closedError())
     const errors: unknown[] = []
-    await this.#attached.disposeAll().catch(error => errors.push(error))
+    const disposed = this.#attached.disposeAll().catch(error => void errors.push(error))
     // An orphaned lease stays: no place in a line and no late acquisition may stay on it with nobody behind it.
-    if (lease === 'orphan' && (await within(this.engine.runtime, timeoutMs, this.#settle())) !== 'done') {
-      errors.push(tookTooLong('not every acquisition under way could be undone', timeoutMs))
-    }
+    const settled = lease === 'orphan' ? disposed.then(() => this.#settle()) : disposed
+    const isLate = lease === 'orphan' && (await within(this.engine.runtime, timeoutMs, settled)) !== 'done'
+    if (isLate) errors.push(tookTooLong('not every acquisition under way could be undone', timeoutMs))
+    else await settled
     const lost = this.#kept.state.kind === 'lost'
     this.#kept.stop()
     if (this.#phase.kind === 'closing') this.#phase = { kind: 'over', done: this.#phase.done }
@@ -268,8 +269,9 @@ export class SessionCore implements SessionContext, AsyncDisposable {
       if (lease === 'revoke') await this.#revoke().catch(error => errors.push(error))
     }
     this.ownKeys.end()
-    await this.#backgroundDone()
-    this.#client.detach(this)
+    const done = this.#backgroundDone().then(() => this.#client.detach(this))
+    // Whoever leaves a lease has waited long enough.
+    if (!isLate) await done
     if (errors.length === 1) throw errors[0]
     if (errors.length > 1) throw new AggregateError(errors, 'the session could not be closed in order')
   }

@@ -14,7 +14,9 @@ export function checkFirstCome(
   truth: ServerTruth = truthOf(history, assumptions),
 ): Violation[] {
   const violations: Violation[] = []
-  for (const [line, granted] of grantsByLine(history)) {
+  for (const [line, all] of grantsByLine(history)) {
+    // What was left with a lease had its turn before.
+    const granted = all.filter(({ resumes }) => resumes === undefined)
     const lineTruth = truth.line(line)!
     const lastGone = latestEnds(lineTruth)
     for (const acquisition of granted) {

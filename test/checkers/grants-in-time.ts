@@ -51,7 +51,7 @@ function together(history: History, truth: ServerTruth): readonly Acquisition[][
       const name = `${one.process} ${one.token}`
       const set = sets.get(name) ?? []
       sets.set(name, set)
-      if (isInOrder && !isDelayed) set.push(one)
+      if (isInOrder && !isDelayed && one.resumes === undefined) set.push(one)
     }
   }
   return [...sets.values()].filter(set => set.length > 0)

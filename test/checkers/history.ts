@@ -73,6 +73,8 @@ export interface Acquisition extends Call {
   readonly diedAt?: number
   /** Why belief ended other than by release: the code of the loss. */
   readonly loss?: string
+  /** The `id` of an acquisition of the same process whose place was left with its lease, and is had again with its token. */
+  readonly resumes?: string
 }
 
 export interface Release extends Call {

@@ -157,3 +157,26 @@ test('tokens beyond the safe integers are compared exactly', t => {
   })
   t.deepEqual(rulesOf(checkTokens(close)), ['token-not-rising'])
 })
+
+test('what was left with a lease is had again under its token, by the same process', t => {
+  const before = acquisition('l/a', 9n, { id: 'a', process: 'p' })
+  const between = acquisition('l/b', 12n, { id: 'b', process: 'q', invokedAt: 150, settledAt: 180 })
+  const again = acquisition('l/a', 9n, {
+    id: 'again',
+    process: 'p',
+    invokedAt: 200,
+    settledAt: 300,
+    resumes: 'a',
+  })
+  t.deepEqual(checkTokens(history({ acquisitions: [before, between, again] })), [])
+  for (const wrong of [
+    { resumes: 'b' },
+    { resumes: 'c' },
+    { process: 'q' },
+    { token: 10n },
+    { key: 'l/c' },
+  ]) {
+    const told = checkTokens(history({ acquisitions: [before, between, { ...again, ...wrong }] }))
+    t.deepEqual(rulesOf(told), ['token-resumed-wrongly'], Object.keys(wrong)[0]!)
+  }
+})

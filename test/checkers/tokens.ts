@@ -4,7 +4,8 @@ import type { Acquisition, History, Violation } from './history.ts'
 
 /**
  * Every grant of a line brings a token above those of all grants before it, and no token comes twice. Before
- * means that the one call had ended when the other began, whoever made them.
+ * means that the one call had ended when the other began, whoever made them. What was left with a lease is had again
+ * under its old token, by whoever goes on with the lease.
  */
 export function checkTokens(history: History, _assumptions?: Assumptions): Violation[] {
   const violations: Violation[] = []
@@ -15,6 +16,10 @@ export function checkTokens(history: History, _assumptions?: Assumptions): Viola
     let highest: Acquisition | undefined
     let ended = 0
     for (const acquisition of invoked) {
+      if (acquisition.resumes !== undefined) {
+        violations.push(...taken(acquisition, granted))
+        continue
+      }
       for (; ended < settled.length && settled[ended]!.settledAt < acquisition.invokedAt; ended += 1) {
         if (highest === undefined || settled[ended]!.token! > highest.token!) highest = settled[ended]
       }
@@ -38,6 +43,20 @@ export function checkTokens(history: History, _assumptions?: Assumptions): Viola
     }
   }
   return violations
+}
+
+/** What is had again is what was had before, by the same process. */
+function taken(again: Acquisition, granted: readonly Acquisition[]): Violation[] {
+  const { id, process, line, token, key, resumes } = again
+  const before = granted.find(one => one.id === resumes)
+  if (before?.process === process && before.token === token && before.key === key) return []
+  return [
+    {
+      rule: 'token-resumed-wrongly',
+      message: `${process} was granted ${line} with token ${token} again, which it had not been given before.`,
+      involved: [id, resumes!],
+    },
+  ]
 }
 
 /** Grants that say their token, line by line, as the history has them. */

@@ -293,7 +293,10 @@ export class Recorder {
   }
 }
 
-export interface OpenAcquisition extends OpenCall<{ readonly key: string; readonly token: bigint }> {
+/** What is known of a grant. */
+interface Granted extends Required<Pick<Acquisition, 'key' | 'token'>>, Pick<Acquisition, 'resumes'> {}
+
+export interface OpenAcquisition extends OpenCall<Granted> {
   readonly line: string
   /** When it began. */
   readonly since: number

@@ -250,6 +250,7 @@ test('orphan gives up undoing in its time, and leaves the lease all the same', a
   await call.deliver()
   await removal.caught()
   await t.throwsAsync(orphaning, { code: 'TIMEOUT' })
+  t.is(removal.count, 1, 'long before it is asked for again')
   t.is(session.state, 'closed')
   t.true((await etcd.lease.list()).includes(session.leaseId))
   removal.off()

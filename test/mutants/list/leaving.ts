@@ -23,16 +23,16 @@ export const leaving: readonly Mutant[] = [
     name: 'orphan-does-not-settle',
     promise: 'orphan resolves once every acquisition under way has been undone',
     file: 'src/session/session-core.ts',
-    find: 'await within(this.engine.runtime, timeoutMs, this.#settle())',
-    replace: 'await within(this.engine.runtime, timeoutMs, Promise.resolve())',
+    find: "lease === 'orphan' ? disposed.then(() => this.#settle()) : disposed",
+    replace: "lease === 'orphan' && timeoutMs < 0 ? disposed.then(() => this.#settle()) : disposed",
     tests: [by('live/recipes/ghosts', 'orphan waits until an attempt under way is answered and undone')],
   },
   {
     name: 'close-does-not-wait-for-what-is-under-way',
     promise: 'nothing of a session goes on after its close resolved',
     file: 'src/session/session-core.ts',
-    find: 'await this.#backgroundDone()\n    this.#client.detach(this)',
-    replace: 'this.#client.detach(this)',
+    find: 'if (!isLate) await done',
+    replace: '',
     tests: [by('session/closing')],
   },
   {
@@ -74,6 +74,17 @@ export const leaving: readonly Mutant[] = [
     find: 'void this.revoke(id).catch(() => {})',
     replace: '',
     tests: [by('session/opening')],
+  },
+  {
+    name: 'orphan-waits-for-what-is-late',
+    promise: 'whoever leaves a lease is told after its time, whatever is still under way',
+    file: 'src/session/session-core.ts',
+    find: 'if (!isLate) await done',
+    replace: 'await done',
+    tests: [
+      by('live/recipes/ghosts', 'orphan gives up undoing in its time, and leaves the lease all the same'),
+    ],
+    simulations: ['mutex'],
   },
   {
     name: 'release-waits-beyond-its-session',

@@ -8,7 +8,7 @@ import { outcomeOf } from './outcome.ts'
 /** What is not asked for in another time has an end after so long. */
 export const REQUEST_MS = 10_000
 /** Closing a session, whatever its cluster does. */
-const CLOSE_MS = 5000
+export const CLOSE_MS = 5000
 
 interface SessionScene {
   readonly process: SimulatedProcess
@@ -16,15 +16,16 @@ interface SessionScene {
   readonly session: Session
 }
 
-/** A session, or a short pause and nothing: whoever gets none tries again. */
+/** A session, or a short pause and nothing: whoever gets none tries again. One that goes on with a lease, if there is one. */
 export async function openSession(
   etcd: Etcd,
   process: SimulatedProcess,
   stage: Stage,
+  resume?: bigint,
 ): Promise<Session | undefined> {
   try {
     return await inTime({ process, stage }, REQUEST_MS, 'session', () =>
-      etcd.session({ ttl: stage.plan.ttl }),
+      etcd.session(resume === undefined ? { ttl: stage.plan.ttl } : { resume }),
     )
   } catch (error) {
     expected(stage, error, 'session')

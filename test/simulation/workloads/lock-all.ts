@@ -16,6 +16,7 @@ export const lockAllWorkload: Workload = lockWorkload<JointHold>({
       random.chance(0.15) ? 'tryLockAll' : 'lockAll',
     )
   },
+  again: ({ names }) => wantedOf(names, 'lockAll'),
   each: () => [wantedOf(NAMES, 'lockAll')],
 })
 

@@ -7,15 +7,18 @@ import type { OpenAcquisition, OpenSession } from '../recorder.ts'
 import type { SimulatedProcess } from '../simulated-process.ts'
 import { connected, pause, type Stage, type Workload } from '../stage.ts'
 import {
+  CLOSE_MS,
   closeSession,
   codeOf,
   expected,
   guardedWrite,
   heldFromTheFirst,
+  inTime,
   isHeld,
   openSession,
   whileInSession,
 } from './acting.ts'
+import { ledger } from './ledger.ts'
 
 /** What somebody goes for: names whose lines it stands in, and how it takes them all. */
 export interface Wanted<Held> {
@@ -40,6 +43,8 @@ export interface Locks<Held extends Handle & Unlockable> {
   readonly spared?: ReadonlySet<FaultKind>
   /** What owning means in a line; without it, one at a time. */
   ruleOf?(line: string): LineRule
+  /** What was left with a lease is asked for again by whoever goes on with the lease. */
+  again(hold: Held, plan: Plan): Wanted<Held>
   /** What else is done under it. */
   meanwhile?(scene: {
     readonly process: SimulatedProcess
@@ -62,15 +67,23 @@ export function lockWorkload<Held extends Handle & Unlockable>(recipe: Locks<Hel
       const etcd = await connected(process, stage)
       if (etcd === undefined) return
       const random = stage.world.random.fork(`actor ${process.name}`)
+      let left: Left | undefined
       while (!stage.isOver) {
-        const session = await openSession(etcd, process, stage)
+        const session = await openSession(etcd, process, stage, left?.lease)
+        const inherited = session === undefined ? [] : (left?.held ?? [])
+        left = undefined
         if (session === undefined) continue
         const open = stage.recorder.session(process, session)
+        const scene = { locks, process, stage, session, open, inherited, held: new Set<Owned>() }
         const tasks = Array.from({ length: 2 }, (_, index) =>
-          locker({ locks, process, stage, session, open, random: random.fork(`task ${index}`) }),
+          locker({ ...scene, random: random.fork(`task ${index}`) }),
         )
-        await Promise.all(tasks)
-        await close(open, stage)
+        const again = inherited.map((owned, index) =>
+          takeUp({ ...scene, random: random.fork(`again ${index}`) }, owned),
+        )
+        const [passedOn] = (await Promise.all([...tasks, ...again])).filter(one => one !== undefined)
+        left = passedOn
+        if (left === undefined) await close(open, stage)
       }
       await etcd.close()
     },
@@ -91,24 +104,42 @@ const WAVE_MS = 3000
 /** In so many parts work is done under the lock; between them it looks whether it still has it. */
 const SLICES = 2
 
+/** What somebody holds, and what was written down of how it was had. */
+interface Owned {
+  readonly hold: Handle & Unlockable
+  readonly acquisitions: readonly OpenAcquisition[]
+  readonly wanted: Wanted<Handle & Unlockable>
+}
+
+/** A lease that was left, with what was held through it. */
+interface Left {
+  readonly lease: bigint
+  readonly held: readonly Owned[]
+}
+
 interface Scene {
   readonly locks: Locks<Handle & Unlockable>
   readonly process: SimulatedProcess
   readonly stage: Stage
   readonly session: Session
   readonly open: OpenSession
+  /** What was left with the lease of the session. */
+  readonly inherited: readonly Owned[]
+  /** By all tasks of the session. */
+  readonly held: Set<Owned>
   readonly random: Random
 }
 
-async function locker(scene: Scene): Promise<void> {
+/** Resolves with what was left, if this task has the session end that way. */
+async function locker(scene: Scene): Promise<Left | undefined> {
   const { process, stage, session, open, random } = scene
   for (let count = 0; !stage.isOver && !session.signal.aborted; count++) {
     await pause(process, restMs(process.world.nowMs, random))
-    if (stage.isOver || session.signal.aborted) return
+    if (stage.isOver || session.signal.aborted) return undefined
     if (random.chance(0.01)) {
       // In the middle of what the other task is doing.
       await close(open, stage)
-      return
+      return undefined
     }
     const wanted = scene.locks.wanted(
       random,
@@ -117,17 +148,47 @@ async function locker(scene: Scene): Promise<void> {
     )
     const acquisitions = wanted.names.map(name => stage.recorder.acquisition(process, `${name}/`))
     const hold = await acquire(scene, wanted, acquisitions)
-    if (hold !== undefined) await work(scene, hold, acquisitions)
+    const left = hold && (await work(scene, { hold, acquisitions, wanted }))
+    if (left !== undefined) return left
   }
+  return undefined
+}
+
+/** Leases that were left to whoever goes on with them. */
+export const leftLeases: (stage: Stage) => bigint[] = ledger()
+
+/** Leaves the lease with all that is held through its session. */
+async function passOn({ process, stage, session, held }: Scene): Promise<Left> {
+  const owned = [...held].filter(({ hold }) => hold.held)
+  leftLeases(stage).push(session.leaseId)
+  try {
+    await inTime({ process, stage }, CLOSE_MS, 'orphan', () => session.orphan())
+  } catch (error) {
+    expected(stage, error, 'orphan')
+  }
+  return { lease: session.leaseId, held: owned }
+}
+
+/** Asks for what was held through the lease before, and works with it. Who does not get it gives up the lease: nobody else can. */
+async function takeUp(scene: Scene, { hold: before, acquisitions: had }: Owned): Promise<Left | undefined> {
+  const { stage, process, locks } = scene
+  const wanted = locks.again(before, stage.plan)
+  const acquisitions = had.map(({ line }) => stage.recorder.acquisition(process, line))
+  const hold = await acquire(scene, wanted, acquisitions)
+  if (hold !== undefined) return work(scene, { hold, acquisitions, wanted })
+  await close(scene.open, stage)
+  return undefined
 }
 
 async function close({ process, session, closed }: OpenSession, stage: Stage): Promise<void> {
-  if (await closeSession({ process, stage, session })) closed()
+  const isClosed = await closeSession({ process, stage, session })
+  // Where another task has left the lease to others there was nothing to close.
+  if (isClosed && !leftLeases(stage).includes(session.leaseId)) closed()
 }
 
 async function acquire(
   scene: Scene,
-  { names, take }: Wanted<Handle & Unlockable>,
+  { take }: Wanted<Handle & Unlockable>,
   acquisitions: readonly OpenAcquisition[],
 ): Promise<(Handle & Unlockable) | undefined> {
   const { process, stage, session, random } = scene
@@ -142,9 +203,10 @@ async function acquire(
     }
     heldFromTheFirst(stage, hold, 'lock')
     const keys = hold.keys.map(key => mapKey(key))
-    for (const [index, { belief, settle }] of acquisitions.entries()) {
-      const key = keys.find(one => one.startsWith(`${names[index]}/`)) as string
-      settle('ok', { key, token: hold.fencingToken })
+    for (const { line, belief, settle } of acquisitions) {
+      const key = keys.find(one => one.startsWith(line)) as string
+      const resumes = hadBefore(scene, key, hold.fencingToken)
+      settle('ok', { key, token: hold.fencingToken, ...(resumes === undefined ? {} : { resumes }) })
       hold.signal.addEventListener('abort', () => belief.end(codeOf(hold.signal.reason)), { once: true })
     }
     return hold
@@ -156,6 +218,12 @@ async function acquire(
   } finally {
     timer?.cancel()
   }
+}
+
+/** The acquisition by which a place that was left with the lease was had, if it is one. */
+function hadBefore({ inherited }: Scene, key: string, token: bigint): string | undefined {
+  const owned = inherited.find(({ hold }) => hold.fencingToken === token)
+  return owned?.acquisitions.find(({ line }) => key.startsWith(line))?.id
 }
 
 /** Whoever is told that its place is gone has none, unless somebody took it and it came back as a ghost. */
@@ -172,12 +240,12 @@ function lostIndeed({ stage, session }: Scene, acquisitions: readonly OpenAcquis
 }
 
 /** Some time under the lock: looks whether it still holds, writes what only its holder may. */
-async function work(
-  { process, stage, session, random, locks }: Scene,
-  hold: Handle & Unlockable,
-  acquisitions: readonly OpenAcquisition[],
-): Promise<void> {
+async function work(scene: Scene, owned: Owned): Promise<Left | undefined> {
+  const { process, stage, session, random, locks, held } = scene
+  const { hold, acquisitions } = owned
   const { recorder, plan } = stage
+  held.add(owned)
+  let left: Left | undefined
   const look = () => {
     if (!isHeld(stage, session, hold)) for (const { belief } of acquisitions) belief.end('looked')
   }
@@ -191,7 +259,9 @@ async function work(
     await locks
       .meanwhile?.({ process, stage, session, random, hold })
       .catch(error => expected(stage, error, 'meanwhile'))
+    if (hold.held && random.chance(0.015)) left = await passOn(scene)
   }
+  held.delete(owned)
   look()
   const releases = acquisitions.map(({ id }) => recorder.release(process, id, hold.held))
   for (const { belief } of acquisitions) belief.end()
@@ -204,6 +274,7 @@ async function work(
     for (const release of releases) release.settle('unknown')
     expected(stage, error, 'unlock')
   }
+  return left
 }
 
 /** All come in waves: between them only who holds or waits is left, and who comes early in one stands in line. */

@@ -1,5 +1,5 @@
 import { EtcdError, type Hold, type MutexOptions, type Session } from '../../../src/index.ts'
-import { mapKey } from '../../../src/wire/bytes.ts'
+import { hexOfLease, mapKey } from '../../../src/wire/bytes.ts'
 import { grouped } from '../../checkers/grouped.ts'
 import type { Acquisition, Commit } from '../../checkers/history.ts'
 import { disturbing, type Plan } from '../plan.ts'
@@ -90,15 +90,17 @@ export class Meddlers {
     }
   }
 
-  /** Holders that were asked let go, where nothing keeps the news from them. */
-  deaf({ plan, cluster, recorder }: Stage): readonly string[] {
+  /** Holders that were asked let go, where nothing keeps the news from them, and their leases were left to nobody. */
+  deaf({ plan, cluster, recorder }: Stage, left: readonly bigint[]): readonly string[] {
     const { faults, hostile, latencyMs, spikeChance, spikeMs, ttl, drift } = plan
     if (hostile || faults.some(kind => disturbing.has(kind))) return []
     const { stalls, interventions } = recorder.history(cluster.log)
     // Whoever is first in the line may be asked before the delay after a loss is over, and holds only then.
     const byItsClockMs = (HEARD_MS + (this.#terms.options.lockDelayMs ?? 0)) / (1 - drift)
     const soonMs = byItsClockMs + 20 * latencyMs + (spikeChance > 0 ? 4 * spikeMs : 0)
+    const places = left.map(hexOfLease)
     return this.#asked.flatMap(({ key, token, until }) => {
+      if (places.some(place => key.endsWith(place))) return []
       const taken = interventions.find(
         ({ kind, keys, revision }) => kind === 'key-overwritten' && keys.includes(key) && revision > token,
       )
@@ -120,7 +122,10 @@ export function tooSoon({ plan, cluster, recorder }: Stage, { options }: MutexTe
   if (lockDelayMs === undefined || plan.hostile) return []
   const { log, acquisitions } = recorder.history(cluster.log)
   const told = grouped(
-    acquisitions.filter(({ line, outcome }) => outcome === 'ok' && line.startsWith('locks/')),
+    // What is had again was held all the time.
+    acquisitions.filter(
+      ({ line, outcome, resumes }) => outcome === 'ok' && line.startsWith('locks/') && resumes === undefined,
+    ),
     ({ line }) => line,
   )
   const shortestMs = lockDelayMs * (1 - 2 * plan.drift)

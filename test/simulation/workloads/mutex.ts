@@ -2,7 +2,7 @@ import type { Hold } from '../../../src/index.ts'
 import type { Plan } from '../plan.ts'
 import type { Random } from '../random.ts'
 import type { Stage, Workload } from '../stage.ts'
-import { type Locks, lockWorkload, type Wanted } from './locking.ts'
+import { type Locks, leftLeases, lockWorkload, type Wanted } from './locking.ts'
 import { Meddlers, mutexTermsOf, REQUEST_TTL, tooSoon } from './mutex-terms.ts'
 
 /** Below it are locks on things that are done once. */
@@ -19,6 +19,7 @@ const mutexes: Locks<Hold> = {
       : wantedOf(plan, someLine(random, plan), how())
   },
   each: plan => Array.from({ length: plan.lines }, (_, index) => wantedOf(plan, lineName(index), 'lock')),
+  again: ({ name }, plan) => (name.startsWith(JOBS) ? onceOf(name, 'lock') : wantedOf(plan, name, 'lock')),
   meanwhile: ({ process, stage, session, random }) =>
     meddlersOf(stage).meddle(process, session, {
       random,
@@ -35,7 +36,8 @@ export const mutexWorkload: Workload = {
     await locking.afterwards(process, stage)
     const meddlers = meddlersOf(stage)
     meddlers.tell(stage)
-    for (const words of meddlers.deaf(stage)) stage.unexpected(new Error(words), 'a request to unlock')
+    for (const words of meddlers.deaf(stage, leftLeases(stage)))
+      stage.unexpected(new Error(words), 'a request to unlock')
     for (const words of tooSoon(stage, mutexTermsOf(stage.plan)))
       stage.unexpected(new Error(words), 'the delay after a loss')
   },

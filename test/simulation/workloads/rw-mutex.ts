@@ -23,6 +23,7 @@ export const rwMutexWorkload: Workload = lockWorkload<ReadWriteHold>({
     return wantedOf(name, how)
   },
   each: plan => namesOf(plan).flatMap(prefix => [wantedOf(prefix.slice(0, -1), 'writeLock')]),
+  again: ({ name, mode }) => wantedOf(name, mode === 'read' ? 'readLock' : 'writeLock'),
   // A value that somebody wrote over no longer says what its place was granted for.
   spared: new Set(['key-overwritten']),
   ruleOf: line => (line.startsWith(PLAIN) ? readersAndWriters : changingModes),
