@@ -39,8 +39,8 @@ export const leaving: readonly Mutant[] = [
     name: 'close-keeps-attached-resources-for-later',
     promise: 'what is attached is disposed of while the keys of the session still hold',
     file: 'src/session/session-core.ts',
-    find: 'await this.#attached.disposeAll()',
-    replace: 'void this.#attached.disposeAll()',
+    find: 'else await settled',
+    replace: 'else void settled',
     tests: [by('session/closing')],
   },
   {
