@@ -15,6 +15,7 @@ import { BEHIND_READERS, type Mode } from './internal/read-write/read-write.ts'
  * place in the line: nobody can slip in between.
  */
 export class ReadWriteHold extends Handle {
+  readonly #session: SessionContext
   readonly #changes = new Turns()
   readonly #place: ModeOfPlace
   #mode: Mode
@@ -22,6 +23,7 @@ export class ReadWriteHold extends Handle {
 
   constructor(session: SessionContext, name: Uint8Array, claim: Claim, mode: Mode) {
     super(session, text(name), claim, 'unlocked')
+    this.#session = session
     this.#place = new ModeOfPlace(session, claim)
     this.#mode = mode
   }
@@ -48,7 +50,7 @@ export class ReadWriteHold extends Handle {
     options = checkCall(options, [], 'downgrade')
     this.assertHeld()
     this.#turnTo('read')
-    await this.#changes.runExclusive(async () => {
+    await this.#inTurn(async () => {
       // An upgrade that was under way may have turned it back.
       this.#turnTo('read')
       this.#keptOrThrow(await this.#place.change('read', options))
@@ -63,7 +65,7 @@ export class ReadWriteHold extends Handle {
    */
   async tryUpgrade(options: CallOptions = {}): Promise<boolean> {
     options = checkCall(options, [], 'tryUpgrade')
-    return this.#changes.runExclusive(async () => {
+    return this.#inTurn(async () => {
       this.assertHeld()
       if (this.#mode === 'write') return true
       const outcome = await this.#place.change('write', options)
@@ -83,6 +85,14 @@ export class ReadWriteHold extends Handle {
   /** A transaction that began before the mode changed fails by its guard without the lock being lost. */
   protected override guardFailed(guard: Compare, error: EtcdError): void {
     if (guard === this.#guard) super.guardFailed(guard, error)
+  }
+
+  /** One change after the other. Whoever leaves the lease to others waits for it: they have to know what to ask for. */
+  #inTurn<Result>(change: () => Promise<Result>): Promise<Result> {
+    const changed = this.#changes.runExclusive(change)
+    const settled = () => {}
+    this.#session.background(changed.then(settled, settled))
+    return changed
   }
 
   #keptOrThrow(outcome: ModeChange): void {

@@ -73,7 +73,10 @@ export interface Acquisition extends Call {
   readonly diedAt?: number
   /** Why belief ended other than by release: the code of the loss. */
   readonly loss?: string
-  /** The `id` of an acquisition of the same process whose place was left with its lease, and is had again with its token. */
+  /**
+   * The `id` of an acquisition of the same process whose place was left with its lease, and is had again with its token;
+   * its own, if the place was left by an attempt that nobody had an answer to.
+   */
   readonly resumes?: string
 }
 

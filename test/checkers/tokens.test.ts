@@ -179,4 +179,7 @@ test('what was left with a lease is had again under its token, by the same proce
     const told = checkTokens(history({ acquisitions: [before, between, { ...again, ...wrong }] }))
     t.deepEqual(rulesOf(told), ['token-resumed-wrongly'], Object.keys(wrong)[0]!)
   }
+  const unheard = { ...again, resumes: 'again' }
+  t.deepEqual(checkTokens(history({ acquisitions: [between, unheard] })), [], 'nobody had it before')
+  t.deepEqual(rulesOf(checkTokens(history({ acquisitions: [before, unheard] }))), ['token-resumed-wrongly'])
 })

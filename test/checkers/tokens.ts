@@ -45,10 +45,14 @@ export function checkTokens(history: History, _assumptions?: Assumptions): Viola
   return violations
 }
 
-/** What is had again is what was had before, by the same process. */
+/** What is had again is what was had before, by the same process, or by nobody. */
 function taken(again: Acquisition, granted: readonly Acquisition[]): Violation[] {
   const { id, process, line, token, key, resumes } = again
-  const before = granted.find(one => one.id === resumes)
+  const isFirst = granted.every(
+    one => one === again || one.token !== token || one.invokedAt > again.settledAt,
+  )
+  if (resumes === id && isFirst) return []
+  const before = resumes === id ? undefined : granted.find(one => one.id === resumes)
   if (before?.process === process && before.token === token && before.key === key) return []
   return [
     {

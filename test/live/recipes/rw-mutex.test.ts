@@ -458,6 +458,23 @@ function nameOf(t: ExecutionContext<unknown>): string {
   return `${uniquePrefix(t)}rw`
 }
 
+test('a lease is left to others only when it is known what became of a change of mode', async t => {
+  const { etcd, net, session } = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const hold = await session.rwMutex(name).writeLock()
+  const stopped = net.stopAnswers(methods.txn)
+  const changing = hold.downgrade()
+  const call = await stopped.caught()
+  stopped.off()
+  const orphaning = session.orphan()
+  await turns()
+  t.is(await stateOf(orphaning), 'pending')
+  await call.deliver()
+  await changing
+  const resumed = await etcd.session({ resume: await orphaning })
+  t.is((await resumed.rwMutex(name).readLock()).fencingToken, hold.fencingToken)
+})
+
 test('locks left with a lease are taken up by whoever resumes it, each by who wants it that way', async t => {
   const { etcd, session } = await sessionPlayer(t, server())
   const elsewhere = await sessionPlayer(t, server())

@@ -123,4 +123,18 @@ export const leaving: readonly Mutant[] = [
     ],
     simulations: ['semaphore'],
   },
+  {
+    name: 'mode-changes-behind-the-back-of-orphan',
+    promise: 'a lease is left to others only when it is known what became of a change of mode',
+    file: 'recipes/read-write-hold.ts',
+    find: 'this.#session.background(changed',
+    replace: "if (this.name === '') this.#session.background(changed",
+    tests: [
+      by(
+        'live/recipes/rw-mutex',
+        'a lease is left to others only when it is known what became of a change of mode',
+      ),
+    ],
+    simulations: ['rw-mutex'],
+  },
 ]

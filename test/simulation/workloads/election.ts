@@ -29,11 +29,11 @@ export const electionWorkload: Workload = {
     if (etcd === undefined) return
     const random = stage.world.random.fork(`actor ${process.name}`)
     const observing = observer(etcd, process, stage, random.fork('observer'))
-    while (!stage.isOver) {
+    for (let count = 0; !stage.isOver; count++) {
       const session = await openSession(etcd, process, stage)
       if (session === undefined) continue
       const tasks = Array.from({ length: 2 }, (_, index) =>
-        campaigner({ process, stage, session, random: random.fork(`task ${index}`) }),
+        campaigner({ process, stage, session, random: random.fork(`task ${count} ${index}`) }),
       )
       await Promise.all(tasks)
       await closeSession({ process, stage, session })

@@ -43,8 +43,10 @@ export interface Locks<Held extends Handle & Unlockable> {
   readonly spared?: ReadonlySet<FaultKind>
   /** What owning means in a line; without it, one at a time. */
   ruleOf?(line: string): LineRule
-  /** What was left with a lease is asked for again by whoever goes on with the lease. */
-  again(hold: Held, plan: Plan): Wanted<Held>
+  /** How what was left with a lease is asked for again, by whoever goes on with the lease; undefined if it cannot be known. */
+  again(hold: Held, plan: Plan): Wanted<Held> | undefined
+  /** May others hold beside it? */
+  isShared?(hold: Held): boolean
   /** What else is done under it. */
   meanwhile?(scene: {
     readonly process: SimulatedProcess
@@ -68,22 +70,33 @@ export function lockWorkload<Held extends Handle & Unlockable>(recipe: Locks<Hel
       if (etcd === undefined) return
       const random = stage.world.random.fork(`actor ${process.name}`)
       let left: Left | undefined
-      while (!stage.isOver) {
+      for (let count = 0; !stage.isOver; count++) {
         const session = await openSession(etcd, process, stage, left?.lease)
-        const inherited = session === undefined ? [] : (left?.held ?? [])
+        const inherited = left?.held ?? []
+        const isResumed = left !== undefined
         left = undefined
         if (session === undefined) continue
         const open = stage.recorder.session(process, session)
-        const scene = { locks, process, stage, session, open, inherited, held: new Set<Owned>() }
+        const scene = {
+          locks,
+          process,
+          stage,
+          session,
+          open,
+          inherited,
+          isResumed,
+          held: new Set<Owned>(),
+          fate: { isLeft: false },
+        }
         const tasks = Array.from({ length: 2 }, (_, index) =>
-          locker({ ...scene, random: random.fork(`task ${index}`) }),
+          locker({ ...scene, random: random.fork(`task ${count} ${index}`) }),
         )
         const again = inherited.map((owned, index) =>
-          takeUp({ ...scene, random: random.fork(`again ${index}`) }, owned),
+          takeUp({ ...scene, random: random.fork(`again ${count} ${index}`) }, owned),
         )
-        const [passedOn] = (await Promise.all([...tasks, ...again])).filter(one => one !== undefined)
-        left = passedOn
-        if (left === undefined) await close(open, stage)
+        await Promise.all([...tasks, ...again])
+        left = leftBy(scene)
+        if (left === undefined) await close(scene)
       }
       await etcd.close()
     },
@@ -108,7 +121,6 @@ const SLICES = 2
 interface Owned {
   readonly hold: Handle & Unlockable
   readonly acquisitions: readonly OpenAcquisition[]
-  readonly wanted: Wanted<Handle & Unlockable>
 }
 
 /** A lease that was left, with what was held through it. */
@@ -125,21 +137,23 @@ interface Scene {
   readonly open: OpenSession
   /** What was left with the lease of the session. */
   readonly inherited: readonly Owned[]
+  /** It goes on with a lease that was left. */
+  readonly isResumed: boolean
+  readonly fate: { isLeft: boolean }
   /** By all tasks of the session. */
   readonly held: Set<Owned>
   readonly random: Random
 }
 
-/** Resolves with what was left, if this task has the session end that way. */
-async function locker(scene: Scene): Promise<Left | undefined> {
-  const { process, stage, session, open, random } = scene
+async function locker(scene: Scene): Promise<void> {
+  const { process, stage, session, random } = scene
   for (let count = 0; !stage.isOver && !session.signal.aborted; count++) {
     await pause(process, restMs(process.world.nowMs, random))
-    if (stage.isOver || session.signal.aborted) return undefined
+    if (stage.isOver || session.signal.aborted) return
     if (random.chance(0.01)) {
       // In the middle of what the other task is doing.
-      await close(open, stage)
-      return undefined
+      await close(scene)
+      return
     }
     const wanted = scene.locks.wanted(
       random,
@@ -148,42 +162,54 @@ async function locker(scene: Scene): Promise<Left | undefined> {
     )
     const acquisitions = wanted.names.map(name => stage.recorder.acquisition(process, `${name}/`))
     const hold = await acquire(scene, wanted, acquisitions)
-    const left = hold && (await work(scene, { hold, acquisitions, wanted }))
-    if (left !== undefined) return left
+    if (hold !== undefined) await work(scene, { hold, acquisitions })
   }
-  return undefined
 }
 
 /** Leases that were left to whoever goes on with them. */
 export const leftLeases: (stage: Stage) => bigint[] = ledger()
 
 /** Leaves the lease with all that is held through its session. */
-async function passOn({ process, stage, session, held }: Scene): Promise<Left> {
-  const owned = [...held].filter(({ hold }) => hold.held)
+async function passOn({ process, stage, session, fate }: Scene): Promise<void> {
+  fate.isLeft = true
   leftLeases(stage).push(session.leaseId)
   try {
     await inTime({ process, stage }, CLOSE_MS, 'orphan', () => session.orphan())
   } catch (error) {
     expected(stage, error, 'orphan')
   }
-  return { lease: session.leaseId, held: owned }
+}
+
+/** What is to be gone on with, now that no task of the session is at work any more. */
+function leftBy({
+  stage,
+  session,
+  held,
+  locks,
+  fate,
+}: Pick<Scene, 'stage' | 'session' | 'held' | 'locks' | 'fate'>): Left | undefined {
+  const { leaseId: lease } = session
+  if (!fate.isLeft || !EtcdError.is(session.signal.reason, 'SESSION_CLOSED')) return undefined
+  const owned = [...held].filter(({ hold }) => EtcdError.is(hold.signal.reason, 'SESSION_CLOSED'))
+  // Of what nobody can ask for again the lease is the only end.
+  if (owned.some(({ hold }) => locks.again(hold, stage.plan) === undefined)) return undefined
+  return { lease, held: owned }
 }
 
 /** Asks for what was held through the lease before, and works with it. Who does not get it gives up the lease: nobody else can. */
-async function takeUp(scene: Scene, { hold: before, acquisitions: had }: Owned): Promise<Left | undefined> {
+async function takeUp(scene: Scene, { hold: before, acquisitions: had }: Owned): Promise<void> {
   const { stage, process, locks } = scene
-  const wanted = locks.again(before, stage.plan)
+  const wanted = locks.again(before, stage.plan)!
   const acquisitions = had.map(({ line }) => stage.recorder.acquisition(process, line))
   const hold = await acquire(scene, wanted, acquisitions)
-  if (hold !== undefined) return work(scene, { hold, acquisitions, wanted })
-  await close(scene.open, stage)
-  return undefined
+  if (hold !== undefined) await work(scene, { hold, acquisitions })
+  else await close(scene)
 }
 
-async function close({ process, session, closed }: OpenSession, stage: Stage): Promise<void> {
+async function close({ process, stage, session, open, fate }: Omit<Scene, 'random'>): Promise<void> {
   const isClosed = await closeSession({ process, stage, session })
   // Where another task has left the lease to others there was nothing to close.
-  if (isClosed && !leftLeases(stage).includes(session.leaseId)) closed()
+  if (isClosed && !fate.isLeft) open.closed()
 }
 
 async function acquire(
@@ -203,9 +229,9 @@ async function acquire(
     }
     heldFromTheFirst(stage, hold, 'lock')
     const keys = hold.keys.map(key => mapKey(key))
-    for (const { line, belief, settle } of acquisitions) {
+    for (const { id, line, belief, settle } of acquisitions) {
       const key = keys.find(one => one.startsWith(line)) as string
-      const resumes = hadBefore(scene, key, hold.fencingToken)
+      const resumes = hadBefore(scene, { key, hold, id })
       settle('ok', { key, token: hold.fencingToken, ...(resumes === undefined ? {} : { resumes }) })
       hold.signal.addEventListener('abort', () => belief.end(codeOf(hold.signal.reason)), { once: true })
     }
@@ -220,10 +246,18 @@ async function acquire(
   }
 }
 
-/** The acquisition by which a place that was left with the lease was had, if it is one. */
-function hadBefore({ inherited }: Scene, key: string, token: bigint): string | undefined {
-  const owned = inherited.find(({ hold }) => hold.fencingToken === token)
-  return owned?.acquisitions.find(({ line }) => key.startsWith(line))?.id
+/**
+ * The acquisition by which a place that was left with the lease was had. Where many may hold together it may have been
+ * left by an attempt that nobody had an answer to, and then it is had for the first time.
+ */
+function hadBefore(
+  { inherited, isResumed, locks }: Scene,
+  { key, hold, id }: { readonly key: string; readonly hold: Handle & Unlockable; readonly id: string },
+): string | undefined {
+  const token = hold.fencingToken
+  const owned = inherited.find(one => one.hold.fencingToken === token)
+  const had = owned?.acquisitions.find(({ line }) => key.startsWith(line))?.id
+  return had ?? (isResumed && locks.isShared?.(hold) === true ? id : undefined)
 }
 
 /** Whoever is told that its place is gone has none, unless somebody took it and it came back as a ghost. */
@@ -240,12 +274,11 @@ function lostIndeed({ stage, session }: Scene, acquisitions: readonly OpenAcquis
 }
 
 /** Some time under the lock: looks whether it still holds, writes what only its holder may. */
-async function work(scene: Scene, owned: Owned): Promise<Left | undefined> {
+async function work(scene: Scene, owned: Owned): Promise<void> {
   const { process, stage, session, random, locks, held } = scene
   const { hold, acquisitions } = owned
   const { recorder, plan } = stage
   held.add(owned)
-  let left: Left | undefined
   const look = () => {
     if (!isHeld(stage, session, hold)) for (const { belief } of acquisitions) belief.end('looked')
   }
@@ -259,9 +292,8 @@ async function work(scene: Scene, owned: Owned): Promise<Left | undefined> {
     await locks
       .meanwhile?.({ process, stage, session, random, hold })
       .catch(error => expected(stage, error, 'meanwhile'))
-    if (hold.held && random.chance(0.015)) left = await passOn(scene)
+    if (hold.held && random.chance(0.015)) await passOn(scene)
   }
-  held.delete(owned)
   look()
   const releases = acquisitions.map(({ id }) => recorder.release(process, id, hold.held))
   for (const { belief } of acquisitions) belief.end()
@@ -270,11 +302,11 @@ async function work(scene: Scene, owned: Owned): Promise<Left | undefined> {
     await whileInSession({ process, stage, session }, 'unlock', () => hold.unlock())
     // With the session over, the key goes with the lease, whenever the cluster ends that.
     for (const release of releases) release.settle(session.signal.aborted ? 'unknown' : 'ok')
+    if (!session.signal.aborted) held.delete(owned)
   } catch (error) {
     for (const release of releases) release.settle('unknown')
     expected(stage, error, 'unlock')
   }
-  return left
 }
 
 /** All come in waves: between them only who holds or waits is left, and who comes early in one stands in line. */

@@ -23,7 +23,9 @@ export const rwMutexWorkload: Workload = lockWorkload<ReadWriteHold>({
     return wantedOf(name, how)
   },
   each: plan => namesOf(plan).flatMap(prefix => [wantedOf(prefix.slice(0, -1), 'writeLock')]),
-  again: ({ name, mode }) => wantedOf(name, mode === 'read' ? 'readLock' : 'writeLock'),
+  again: hold =>
+    unsure.has(hold) ? undefined : wantedOf(hold.name, hold.mode === 'read' ? 'readLock' : 'writeLock'),
+  isShared: ({ mode }) => mode === 'read',
   // A value that somebody wrote over no longer says what its place was granted for.
   spared: new Set(['key-overwritten']),
   ruleOf: line => (line.startsWith(PLAIN) ? readersAndWriters : changingModes),
@@ -31,11 +33,16 @@ export const rwMutexWorkload: Workload = lockWorkload<ReadWriteHold>({
     if (!hold.name.startsWith(CHANGING)) return
     together(stage, hold)
     if (!hold.held) return
+    unsure.add(hold)
     if (hold.mode === 'write' && random.chance(0.5)) await hold.downgrade()
     else if (hold.mode === 'read' && random.chance(0.5)) await hold.tryUpgrade()
+    unsure.delete(hold)
     together(stage, hold)
   },
 } satisfies Locks<ReadWriteHold>)
+
+/** Those whose mode the cluster may know better. */
+const unsure = new WeakSet<ReadWriteHold>()
 
 /** Everybody who has been seen to hold a name on this stage. */
 const seen = new WeakMap<Stage, Map<string, Set<ReadWriteHold>>>()

@@ -18,11 +18,11 @@ export const semaphoreWorkload: Workload = {
     const etcd = await connected(process, stage)
     if (etcd === undefined) return
     const random = stage.world.random.fork(`actor ${process.name}`)
-    while (!stage.isOver) {
+    for (let count = 0; !stage.isOver; count++) {
       const session = await openSession(etcd, process, stage)
       if (session === undefined) continue
       const tasks = Array.from({ length: 2 }, (_, index) =>
-        player({ process, stage, session, random: random.fork(`task ${index}`) }),
+        player({ process, stage, session, random: random.fork(`task ${count} ${index}`) }),
       )
       await Promise.all(tasks)
       await nothingOfNobody(process, stage, session)
