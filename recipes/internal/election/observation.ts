@@ -14,7 +14,7 @@ import { isFinal } from '../trouble.ts'
 const AGAIN_MS = 500
 /** Servers are known to lose events: so often the line is read again. */
 const CHECK_MS = 30_000
-/** What was read is believed against the watch only when nothing more came for so long. */
+/** The watch has so long to come to what was read, before another one takes its place. */
 const GRACE_MS = 5000
 /** So many states nobody has taken, and the server is asked to hold the rest back. */
 const FULL = 256
@@ -117,11 +117,16 @@ export class Observation<Seen> implements AsyncIterableIterator<Seen | undefined
     const reading = await this.#read()
     if (reading === undefined || this.#state.kind !== 'reading') return
     this.#rebase(reading)
+    this.#watch()
+  }
+
+  /** From what is known on. */
+  #watch(): void {
     const watch = this.#engine.recipeWatches.watch(
       {
         key: this.#prefix,
         rangeEnd: prefixEnd(this.#prefix),
-        startRevision: reading.revision + 1n,
+        startRevision: this.#revision + 1n,
         progress: true,
         onBreak: 'resume',
       },
@@ -196,6 +201,13 @@ export class Observation<Seen> implements AsyncIterableIterator<Seen | undefined
     this.#tell()
   }
 
+  #agrees({ kvs }: Reading): boolean {
+    return (
+      kvs.length === this.#line.size &&
+      kvs.every(({ key, modRevision }) => this.#line.get(mapKey(key))?.modRevision === modRevision)
+    )
+  }
+
   #tell(): void {
     const head = headOf(this.#line.values())
     if (this.#told !== undefined && isSame(this.#told.head, head)) return
@@ -244,10 +256,12 @@ export class Observation<Seen> implements AsyncIterableIterator<Seen | undefined
     this.#control = reading
     this.#check = this.#engine.runtime
       .setTimer(GRACE_MS, () => {
-        // Held back by ourselves, the watch is late for no fault of the server's.
-        if (this.#control !== undefined && !this.#isFull) this.#rebase(this.#control)
+        const control = this.#control
         this.#control = undefined
-        this.#checkLater()
+        // Held back by ourselves, the watch is late for no fault of the server's. Else it is late, or something was
+        // lost: a watch from where this one stopped tells all of that in order, where the reading knows the end only.
+        if (control === undefined || this.#isFull || this.#agrees(control)) this.#checkLater()
+        else this.#watch()
       })
       .unref()
   }

@@ -1,6 +1,6 @@
 import test, { type ExecutionContext } from 'ava'
 import { EtcdError, type LeaderInfo, type Leadership, op } from '../../../src/index.ts'
-import type { TxnRequest, TxnResponse } from '../../../src/wire/gen/rpc.g.ts'
+import type { TxnRequest, TxnResponse, WatchCreateRequest } from '../../../src/wire/gen/rpc.g.ts'
 import { methods } from '../../../src/wire/methods.ts'
 import { uniquePrefix, useEtcd } from '../../support/live.ts'
 import {
@@ -491,8 +491,30 @@ test('an observer that was not told of a change finds it when it looks again', a
   t.is(await stateOf(next), 'pending')
   t.is(runtime.fire(30_000), 1)
   await quiet(observer.net)
+  lost.off()
   t.is(runtime.fire(5000), 1)
   t.is(wordsOf(await next), 'second')
+  await seen.return!()
+})
+
+test('an observer whose watch is late when it looks again skips nothing', async t => {
+  const runtime = testRuntime()
+  const { session } = await sessionPlayer(t, server())
+  const observer = await player(t, server(), { runtime })
+  const name = nameOf(t)
+  const leadership = await session.election(name).campaign('0')
+  const seen = observer.etcd.election(name).observe()
+  t.is(wordsOf(await seen.next()), '0')
+  const isOurs = ({ key }: WatchCreateRequest) => Buffer.from(key).toString() === `${name}/`
+  await observer.net.watching(isOurs)
+  const deaf = observer.net.stopWatches(isOurs)
+  for (let n = 1; n <= 3; n++) await leadership.proclaim(String(n))
+  await deaf.caught()
+  deaf.off()
+  t.is(runtime.fire(30_000), 1)
+  await quiet(observer.net)
+  t.is(runtime.fire(5000), 1)
+  for (let n = 1; n <= 3; n++) t.is(wordsOf(await seen.next()), String(n))
   await seen.return!()
 })
 

@@ -163,4 +163,13 @@ export const elections: readonly Mutant[] = [
       ),
     ],
   },
+  {
+    name: 'observer-jumps-to-what-it-read',
+    promise: 'an observer whose watch is late when it looks again skips nothing',
+    file: 'recipes/internal/election/observation.ts',
+    find: 'else this.#watch()',
+    replace: 'else this.#rebase(control)',
+    tests: [by('live/recipes/election', 'an observer whose watch is late when it looks again skips nothing')],
+    simulations: ['election'],
+  },
 ]
