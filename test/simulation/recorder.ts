@@ -195,7 +195,8 @@ export class Recorder {
       entry.believedUntil = Math.min(entry.believedUntil, this.#world.nowMs)
     }
     const stopLooking = process.onGoingOn(() => {
-      if (session.remainingMs === 0) end()
+      // How much time is left is asked only of one that says that it is not well: asking would tell it.
+      if (session.state !== 'active' && session.remainingMs === 0) end()
     })
     // Its grant may have taken longer than the lease lasts.
     if (session.remainingMs === 0) end()
