@@ -1,3 +1,4 @@
+import { removeKeys } from '../../../src/session/own-key.ts'
 import type { SessionContext } from '../../../src/session/session-context.ts'
 import type { LazyAbort } from '../../../src/support/lazy-abort.ts'
 import { mapKey } from '../../../src/wire/bytes.ts'
@@ -8,7 +9,8 @@ import type { SlotWish } from './slot-wire.ts'
 
 /**
  * Slots that whoever had the lease of a resumed session before left with it. They are looked for once, before the
- * resumed session takes any of its own; whoever asks for as many as one claim had is given what that had.
+ * resumed session takes any of its own; whoever asks for as many as one claim had is given what that had. Of a claim
+ * some of whose slots are gone all is lost, and the rest goes: nobody could ever ask for it.
  */
 export class LeftSlots {
   readonly #ofSessions = new WeakMap<SessionContext, Map<string, Promise<Taken[]>>>()
@@ -17,10 +19,21 @@ export class LeftSlots {
     const ofSession = this.#ofSessions.get(session) ?? new Map<string, Promise<Taken[]>>()
     this.#ofSessions.set(session, ofSession)
     const name = mapKey(keys.slots)
-    const left = ofSession.get(name) ?? slotsWith(session, keys).then(taken => [...(taken ?? [])])
+    const left = ofSession.get(name) ?? this.#read(session, keys)
     ofSession.set(name, left)
     return left
   }
+
+  async #read(session: SessionContext, keys: SlotKeys): Promise<Taken[]> {
+    const taken = (await slotsWith(session, keys)) ?? []
+    for (const rest of taken.filter(isBroken))
+      session.background(removeKeys(session, rest.keys, rest.createRevision))
+    return taken.filter(one => !isBroken(one))
+  }
+}
+
+function isBroken({ keys, value }: Taken): boolean {
+  return keys.length < (described(value, 0).count ?? 0)
 }
 
 /** What one claim had, of as many slots as are wanted, the oldest first; nobody else is given it. */
@@ -32,7 +45,6 @@ export async function takeLeft(
   if (!session.resumed) return undefined
   const left = await session.engine.shared(LeftSlots).of(session, keys)
   abandoned.throwIfAborted()
-  // Of what had more once, the rest was lost, and so was all of it.
   const index = left.findIndex(
     taken => taken.keys.length === count && described(taken.value, 0).count === count,
   )

@@ -803,6 +803,19 @@ test('permits left with a lease are given to whoever resumes it and asks for as 
   t.true(later.fencingToken > granted[3].fencingToken)
 })
 
+test('of permits left with a lease that are lost in part the rest goes, too', async t => {
+  const { etcd, session } = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const held = await session.semaphore(name, { permits: 3 }).acquire({ count: 3 })
+  const lease = await session.orphan()
+  await etcd.delete(held.keys[1]!)
+  const resumed = await etcd.session({ resume: lease })
+  const again = await resumed.semaphore(name, { permits: 3 }).acquire({ count: 3 })
+  t.true(again.fencingToken > held.fencingToken)
+  t.deepEqual(again.slots, [0, 1, 2])
+  await resumed.close()
+})
+
 test('permits left with a lease stay taken until somebody asks for them, and what a crash left in the line is used up', async t => {
   const { etcd, session } = await sessionPlayer(t, server())
   const { net, session: crashing } = await sessionPlayer(t, server())

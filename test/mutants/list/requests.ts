@@ -33,6 +33,7 @@ export const requests: readonly Mutant[] = [
     find: 'response.header.revision >= floor',
     replace: 'response.header.revision >= (floor > 0n ? 0n : floor)',
     tests: [by('client/submitter')],
+    simulations: ['kv'],
   },
   {
     name: 'revisions-seen-not-remembered',

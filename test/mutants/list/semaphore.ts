@@ -130,4 +130,15 @@ export const semaphore: readonly Mutant[] = [
       by('live/recipes/mutex-options', 'a holder that is replaced between the look and the deed is not hit'),
     ],
   },
+  {
+    name: 'rest-of-left-permits-stays',
+    promise: 'of permits left with a lease that are lost in part the rest goes, too',
+    file: 'recipes/internal/semaphore/left-slots.ts',
+    find: 'for (const rest of taken.filter(isBroken))',
+    replace: 'for (const rest of taken.filter(() => false))',
+    tests: [
+      by('live/recipes/semaphore', 'of permits left with a lease that are lost in part the rest goes, too'),
+    ],
+    simulations: ['semaphore'],
+  },
 ]

@@ -1,4 +1,4 @@
-import type { Permit, Semaphore, Session } from '../../../src/index.ts'
+import { EtcdError, type Permit, type Semaphore, type Session } from '../../../src/index.ts'
 import { mapKey } from '../../../src/wire/bytes.ts'
 import type { Acquisition, Commit, History } from '../../checkers/history.ts'
 import { checkTokens } from '../../checkers/tokens.ts'
@@ -6,7 +6,16 @@ import type { Random } from '../random.ts'
 import type { OpenAcquisition } from '../recorder.ts'
 import type { SimulatedProcess } from '../simulated-process.ts'
 import { connected, pause, type Stage, type Workload } from '../stage.ts'
-import { closeSession, expected, heldFromTheFirst, isHeld, openSession, whileInSession } from './acting.ts'
+import {
+  CLOSE_MS,
+  closeSession,
+  expected,
+  heldFromTheFirst,
+  inTime,
+  isHeld,
+  openSession,
+  whileInSession,
+} from './acting.ts'
 import { ledger } from './ledger.ts'
 
 /** Processes that acquire permits, one or several, try, give up, change their number, and leave, orderly or not. */
@@ -18,14 +27,24 @@ export const semaphoreWorkload: Workload = {
     const etcd = await connected(process, stage)
     if (etcd === undefined) return
     const random = stage.world.random.fork(`actor ${process.name}`)
+    let left: Left | undefined
     for (let count = 0; !stage.isOver; count++) {
-      const session = await openSession(etcd, process, stage)
+      const session = await openSession(etcd, process, stage, left?.lease)
+      const inherited = left
+      left = undefined
       if (session === undefined) continue
+      const scene = { process, stage, session, inherited, held: new Set<Grant>(), fate: { isLeft: false } }
       const tasks = Array.from({ length: 2 }, (_, index) =>
-        player({ process, stage, session, random: random.fork(`task ${count} ${index}`) }),
+        player({ ...scene, random: random.fork(`task ${count} ${index}`) }),
       )
-      await Promise.all(tasks)
-      await nothingOfNobody(process, stage, session)
+      const again = (inherited?.held ?? []).map((grant, index) =>
+        takeUp({ ...scene, random: random.fork(`again ${count} ${index}`) }, grant),
+      )
+      await Promise.all([...tasks, ...again])
+      left = leftBy(scene)
+      if (left !== undefined) continue
+      // What is left with a lease and not asked for goes with the lease.
+      if (inherited === undefined) await nothingOfNobody(process, stage, session)
       await closeSession({ process, stage, session })
     }
     await etcd.close()
@@ -68,15 +87,30 @@ interface Scene {
   readonly process: SimulatedProcess
   readonly stage: Stage
   readonly session: Session
+  /** What was left with the lease of the session, if it goes on with one. */
+  readonly inherited: Left | undefined
+  /** By all tasks of the session. */
+  readonly held: Set<Grant>
+  readonly fate: { isLeft: boolean }
   readonly random: Random
+}
+
+/** A lease that was left, with the permits on it. */
+interface Left {
+  readonly lease: bigint
+  readonly held: readonly Grant[]
 }
 
 /** One permit as its owner saw it. */
 interface Grant {
+  readonly name: string
+  readonly permit: Permit
   readonly process: SimulatedProcess
   readonly keys: readonly string[]
   readonly token: bigint
   readonly asked: OpenAcquisition
+  /** The acquisition it was had by before, with a session that left its lease; its own, if nobody had heard of it. */
+  readonly resumes: string | undefined
   readonly at: number
   until: number
 }
@@ -108,15 +142,40 @@ async function player(scene: Scene): Promise<void> {
   }
 }
 
-async function use(scene: Scene, name: string, semaphore: Semaphore): Promise<void> {
-  const { process, stage, session, random } = scene
+/** Asks for what was held through the lease before. Who does not get it gives up the lease: nobody else can. */
+async function takeUp(scene: Scene, { name, keys }: Grant): Promise<void> {
+  const semaphore = scene.session.semaphore(name, { permits: PERMITS })
+  if (!(await use(scene, name, semaphore, keys.length))) await closeSession(scene)
+}
+
+/** What is to be gone on with, now that no task of the session is at work any more. */
+function leftBy({ session, held, fate }: Omit<Scene, 'random'>): Left | undefined {
+  if (!fate.isLeft || !EtcdError.is(session.signal.reason, 'SESSION_CLOSED')) return undefined
+  const owned = [...held].filter(({ permit }) => EtcdError.is(permit.signal.reason, 'SESSION_CLOSED'))
+  return { lease: session.leaseId, held: owned }
+}
+
+async function passOn({ process, stage, session, fate }: Scene): Promise<void> {
+  fate.isLeft = true
+  await inTime({ process, stage }, CLOSE_MS, 'orphan', () => session.orphan()).catch(error =>
+    expected(stage, error, 'orphan'),
+  )
+}
+
+/** Was anything had? */
+async function use(scene: Scene, name: string, semaphore: Semaphore, count?: number): Promise<boolean> {
+  const { process, stage, session, random, inherited, held } = scene
   const acquisition = stage.recorder.acquisition(process, `${name}/`)
-  const permit = await acquire(scene, semaphore)
+  const permit = await acquire(scene, semaphore, count)
   acquisition.settle(permit === undefined ? 'failed' : 'ok')
   // Its line is none of the kind the other checkers know.
   acquisition.forget()
-  if (permit === undefined) return
+  if (permit === undefined) return false
+  const had = inherited?.held.find(({ token }) => token === permit.fencingToken)?.asked.id
   const grant: Grant = {
+    name,
+    permit,
+    resumes: inherited && (had ?? acquisition.id),
     process,
     keys: permit.slots.map(slot => `${name}/s/${String(slot).padStart(4, '0')}`),
     token: permit.fencingToken,
@@ -125,6 +184,7 @@ async function use(scene: Scene, name: string, semaphore: Semaphore): Promise<vo
     until: Infinity,
   }
   grantsOf(stage).push(grant)
+  held.add(grant)
   if (mapKey(permit.key) !== grant.keys[0]) stage.unexpected(new Error('another key'), 'acquire')
   const end = () => {
     grant.until = Math.min(grant.until, stage.world.nowMs)
@@ -138,22 +198,25 @@ async function use(scene: Scene, name: string, semaphore: Semaphore): Promise<vo
   for (let slice = 0; slice < 2 && permit.held; slice++) {
     await pause(process, holdMs(random, stage.plan.ttl) / 2)
     look()
+    if (permit.held && random.chance(0.015)) await passOn(scene)
   }
   end()
   stopLooking()
   await whileInSession(scene, 'release', () => permit.release()).catch(error =>
     expected(stage, error, 'release'),
   )
+  if (!session.signal.aborted) held.delete(grant)
+  return true
 }
 
-async function acquire(scene: Scene, semaphore: Semaphore): Promise<Permit | undefined> {
+async function acquire(scene: Scene, semaphore: Semaphore, again?: number): Promise<Permit | undefined> {
   const { process, stage, random } = scene
   const giveUp = random.chance(0.2) ? new AbortController() : undefined
   const timer =
     giveUp && process.setTimer(random.exponential(400), () => giveUp.abort(new Error('enough waited')))
-  const count = random.chance(0.3) ? random.integer(2, 3) : 1
+  const count = again ?? (random.chance(0.3) ? random.integer(2, 3) : 1)
   try {
-    const how = random.chance(0.2) ? 'tryAcquire' : 'acquire'
+    const how = again === undefined && random.chance(0.2) ? 'tryAcquire' : 'acquire'
     const permit = await whileInSession(scene, how, () => semaphore[how]({ count, signal: giveUp?.signal }))
     if (permit !== undefined) heldFromTheFirst(stage, permit, 'acquire')
     return permit
@@ -224,7 +287,7 @@ function wrongBeliefs(stage: Stage): string[] {
   return wrong
 }
 
-function asAcquisition({ process, keys, token, asked, at }: Grant): Acquisition {
+function asAcquisition({ process, keys, token, asked, at, resumes }: Grant): Acquisition {
   const { id, line, since } = asked
   return {
     id,
@@ -235,6 +298,7 @@ function asAcquisition({ process, keys, token, asked, at }: Grant): Acquisition 
     token,
     invokedAt: since,
     settledAt: at,
+    ...(resumes === undefined ? {} : { resumes }),
   }
 }
 
