@@ -1,4 +1,4 @@
-import type { Etcd, LeaderInfo, Leadership, Session } from '../../../src/index.ts'
+import type { Etcd, LeaderInfo, Leadership } from '../../../src/index.ts'
 import { mapKey } from '../../../src/wire/bytes.ts'
 import { checkObserver, type Observed } from '../../checkers/observers.ts'
 import type { Random } from '../random.ts'
@@ -6,17 +6,16 @@ import type { OpenAcquisition } from '../recorder.ts'
 import type { SimulatedProcess } from '../simulated-process.ts'
 import { connected, pause, type Stage, type Workload } from '../stage.ts'
 import {
-  closeSession,
   codeOf,
   expected,
   guardedWrite,
   heldFromTheFirst,
   isHeld,
-  openSession,
   untilOver,
   whileInSession,
 } from './acting.ts'
 import { ledger } from './ledger.ts'
+import { close, type Leg, passOn, relay } from './relay.ts'
 
 const observedIn = ledger<Observed>()
 
@@ -29,15 +28,21 @@ export const electionWorkload: Workload = {
     if (etcd === undefined) return
     const random = stage.world.random.fork(`actor ${process.name}`)
     const observing = observer(etcd, process, stage, random.fork('observer'))
-    for (let count = 0; !stage.isOver; count++) {
-      const session = await openSession(etcd, process, stage)
-      if (session === undefined) continue
-      const tasks = Array.from({ length: 2 }, (_, index) =>
-        campaigner({ process, stage, session, random: random.fork(`task ${count} ${index}`) }),
-      )
-      await Promise.all(tasks)
-      await closeSession({ process, stage, session })
-    }
+    await relay<Reign>(
+      etcd,
+      { process, stage, random },
+      {
+        run: async (leg, chance) => {
+          const tasks = Array.from({ length: 2 }, (_, index) =>
+            campaigner({ ...leg, random: chance(`task ${index}`) }),
+          )
+          const again = (leg.inherited ?? []).map((before, index) =>
+            leadOn({ ...leg, random: chance(`again ${index}`) }, before),
+          )
+          await Promise.all([...tasks, ...again])
+        },
+      },
+    )
     await observing
     await etcd.close()
   },
@@ -63,11 +68,29 @@ export const electionWorkload: Workload = {
   },
 }
 
-interface Scene {
-  readonly process: SimulatedProcess
-  readonly stage: Stage
-  readonly session: Session
+/** A leadership, and how it was had. */
+interface Reign {
+  readonly hold: Leadership
+  readonly acquisition: OpenAcquisition
+}
+
+interface Scene extends Leg<Reign> {
   readonly random: Random
+}
+
+/** Goes on with a leadership that was left with the lease. Who cannot gives up the lease: nobody else can. */
+async function leadOn(scene: Scene, { hold: before, acquisition: had }: Reign): Promise<void> {
+  const { process, stage, session, random } = scene
+  const acquisition = stage.recorder.acquisition(process, had.line)
+  // By its key and revision, or by asking for it as anybody does.
+  const leadership = await (random.chance(0.5)
+    ? whileInSession(scene, 'resume', () =>
+        session.election(before.name).resume({ key: before.key, revision: before.fencingToken }),
+      ).catch(error => expected(stage, error, 'resume'))
+    : campaign(scene, before.name, acquisition))
+  if (leadership !== undefined) return reign(scene, leadership, acquisition)
+  acquisition.settle('failed')
+  await close(scene)
 }
 
 async function campaigner(scene: Scene): Promise<void> {
@@ -77,7 +100,7 @@ async function campaigner(scene: Scene): Promise<void> {
     if (stage.isOver || session.signal.aborted) return
     if (random.chance(0.01)) {
       // In the middle of what the other task is doing.
-      await closeSession({ process, stage, session })
+      await close(scene)
       return
     }
     const name = electionName(random.integer(0, stage.plan.lines - 1))
@@ -107,12 +130,6 @@ async function campaign(
       acquisition.settle('failed')
       return undefined
     }
-    heldFromTheFirst(stage, leadership, 'campaign')
-    const { belief } = acquisition
-    acquisition.settle('ok', { key: mapKey(leadership.key), token: leadership.fencingToken })
-    leadership.signal.addEventListener('abort', () => belief.end(codeOf(leadership.signal.reason)), {
-      once: true,
-    })
     return leadership
   } catch (error) {
     acquisition.settle('failed')
@@ -124,11 +141,22 @@ async function campaign(
 }
 
 /** Some time as the leader: proclaims, looks whether it still leads, writes what only the leader may. */
-async function reign(
-  { process, stage, session, random }: Scene,
-  leadership: Leadership,
-  acquisition: OpenAcquisition,
-): Promise<void> {
+async function reign(scene: Scene, leadership: Leadership, acquisition: OpenAcquisition): Promise<void> {
+  const { process, stage, session, random, held, inherited } = scene
+  heldFromTheFirst(stage, leadership, 'campaign')
+  const { belief } = acquisition
+  const token = leadership.fencingToken
+  const resumes = inherited?.find(({ hold }) => hold.fencingToken === token)?.acquisition.id
+  acquisition.settle('ok', {
+    key: mapKey(leadership.key),
+    token,
+    ...(resumes === undefined ? {} : { resumes }),
+  })
+  leadership.signal.addEventListener('abort', () => belief.end(codeOf(leadership.signal.reason)), {
+    once: true,
+  })
+  const owned = { hold: leadership, acquisition }
+  held.add(owned)
   const look = () => {
     if (!isHeld(stage, session, leadership)) acquisition.belief.end('looked')
   }
@@ -143,6 +171,7 @@ async function reign(
         .proclaim(`${process.name} ${acquisition.id}.${slice}`)
         .catch(error => expected(stage, error, 'proclaim'))
     if (random.chance(0.3)) await guardedWrite({ process, stage, handle: leadership, acquisition })
+    if (leadership.held && random.chance(0.02)) await passOn(scene)
   }
   look()
   const release = stage.recorder.release(process, acquisition.id, leadership.held)
@@ -152,6 +181,7 @@ async function reign(
     await whileInSession({ process, stage, session }, 'resign', () => leadership.resign())
     // With the session over, the key goes with the lease, whenever the cluster ends that.
     release.settle(session.signal.aborted ? 'unknown' : 'ok')
+    if (!session.signal.aborted) held.delete(owned)
   } catch (error) {
     release.settle('unknown')
     expected(stage, error, 'resign')

@@ -3,22 +3,11 @@ import { hexOfLease, mapKey } from '../../../src/wire/bytes.ts'
 import type { LineRule } from '../../checkers/line-rule.ts'
 import type { FaultKind, Plan } from '../plan.ts'
 import type { Random } from '../random.ts'
-import type { OpenAcquisition, OpenSession } from '../recorder.ts'
+import type { OpenAcquisition } from '../recorder.ts'
 import type { SimulatedProcess } from '../simulated-process.ts'
 import { connected, pause, type Stage, type Workload } from '../stage.ts'
-import {
-  CLOSE_MS,
-  closeSession,
-  codeOf,
-  expected,
-  guardedWrite,
-  heldFromTheFirst,
-  inTime,
-  isHeld,
-  openSession,
-  whileInSession,
-} from './acting.ts'
-import { ledger } from './ledger.ts'
+import { codeOf, expected, guardedWrite, heldFromTheFirst, isHeld, whileInSession } from './acting.ts'
+import { close, type Leg, passOn, relay } from './relay.ts'
 
 /** What somebody goes for: names whose lines it stands in, and how it takes them all. */
 export interface Wanted<Held> {
@@ -69,35 +58,23 @@ export function lockWorkload<Held extends Handle & Unlockable>(recipe: Locks<Hel
       const etcd = await connected(process, stage)
       if (etcd === undefined) return
       const random = stage.world.random.fork(`actor ${process.name}`)
-      let left: Left | undefined
-      for (let count = 0; !stage.isOver; count++) {
-        const session = await openSession(etcd, process, stage, left?.lease)
-        const inherited = left?.held ?? []
-        const isResumed = left !== undefined
-        left = undefined
-        if (session === undefined) continue
-        const open = stage.recorder.session(process, session)
-        const scene = {
-          locks,
-          process,
-          stage,
-          session,
-          open,
-          inherited,
-          isResumed,
-          held: new Set<Owned>(),
-          fate: { isLeft: false },
-        }
-        const tasks = Array.from({ length: 2 }, (_, index) =>
-          locker({ ...scene, random: random.fork(`task ${count} ${index}`) }),
-        )
-        const again = inherited.map((owned, index) =>
-          takeUp({ ...scene, random: random.fork(`again ${count} ${index}`) }, owned),
-        )
-        await Promise.all([...tasks, ...again])
-        left = leftBy(scene)
-        if (left === undefined) await close(scene)
-      }
+      await relay<Owned>(
+        etcd,
+        { process, stage, random },
+        {
+          run: async (leg, chance) => {
+            const scene = { ...leg, locks }
+            const tasks = Array.from({ length: 2 }, (_, index) =>
+              locker({ ...scene, random: chance(`task ${index}`) }),
+            )
+            const again = (leg.inherited ?? []).map((owned, index) =>
+              takeUp({ ...scene, random: chance(`again ${index}`) }, owned),
+            )
+            await Promise.all([...tasks, ...again])
+          },
+          isKnown: ({ hold }) => locks.again(hold, stage.plan) !== undefined,
+        },
+      )
       await etcd.close()
     },
     afterwards: async (process, stage) => {
@@ -123,25 +100,8 @@ interface Owned {
   readonly acquisitions: readonly OpenAcquisition[]
 }
 
-/** A lease that was left, with what was held through it. */
-interface Left {
-  readonly lease: bigint
-  readonly held: readonly Owned[]
-}
-
-interface Scene {
+interface Scene extends Leg<Owned> {
   readonly locks: Locks<Handle & Unlockable>
-  readonly process: SimulatedProcess
-  readonly stage: Stage
-  readonly session: Session
-  readonly open: OpenSession
-  /** What was left with the lease of the session. */
-  readonly inherited: readonly Owned[]
-  /** It goes on with a lease that was left. */
-  readonly isResumed: boolean
-  readonly fate: { isLeft: boolean }
-  /** By all tasks of the session. */
-  readonly held: Set<Owned>
   readonly random: Random
 }
 
@@ -166,36 +126,6 @@ async function locker(scene: Scene): Promise<void> {
   }
 }
 
-/** Leases that were left to whoever goes on with them. */
-export const leftLeases: (stage: Stage) => bigint[] = ledger()
-
-/** Leaves the lease with all that is held through its session. */
-async function passOn({ process, stage, session, fate }: Scene): Promise<void> {
-  fate.isLeft = true
-  leftLeases(stage).push(session.leaseId)
-  try {
-    await inTime({ process, stage }, CLOSE_MS, 'orphan', () => session.orphan())
-  } catch (error) {
-    expected(stage, error, 'orphan')
-  }
-}
-
-/** What is to be gone on with, now that no task of the session is at work any more. */
-function leftBy({
-  stage,
-  session,
-  held,
-  locks,
-  fate,
-}: Pick<Scene, 'stage' | 'session' | 'held' | 'locks' | 'fate'>): Left | undefined {
-  const { leaseId: lease } = session
-  if (!fate.isLeft || !EtcdError.is(session.signal.reason, 'SESSION_CLOSED')) return undefined
-  const owned = [...held].filter(({ hold }) => EtcdError.is(hold.signal.reason, 'SESSION_CLOSED'))
-  // Of what nobody can ask for again the lease is the only end.
-  if (owned.some(({ hold }) => locks.again(hold, stage.plan) === undefined)) return undefined
-  return { lease, held: owned }
-}
-
 /** Asks for what was held through the lease before, and works with it. Who does not get it gives up the lease: nobody else can. */
 async function takeUp(scene: Scene, { hold: before, acquisitions: had }: Owned): Promise<void> {
   const { stage, process, locks } = scene
@@ -204,12 +134,6 @@ async function takeUp(scene: Scene, { hold: before, acquisitions: had }: Owned):
   const hold = await acquire(scene, wanted, acquisitions)
   if (hold !== undefined) await work(scene, { hold, acquisitions })
   else await close(scene)
-}
-
-async function close({ process, stage, session, open, fate }: Omit<Scene, 'random'>): Promise<void> {
-  const isClosed = await closeSession({ process, stage, session })
-  // Where another task has left the lease to others there was nothing to close.
-  if (isClosed && !fate.isLeft) open.closed()
 }
 
 async function acquire(
@@ -251,13 +175,13 @@ async function acquire(
  * left by an attempt that nobody had an answer to, and then it is had for the first time.
  */
 function hadBefore(
-  { inherited, isResumed, locks }: Scene,
+  { inherited, locks }: Scene,
   { key, hold, id }: { readonly key: string; readonly hold: Handle & Unlockable; readonly id: string },
 ): string | undefined {
   const token = hold.fencingToken
-  const owned = inherited.find(one => one.hold.fencingToken === token)
+  const owned = inherited?.find(one => one.hold.fencingToken === token)
   const had = owned?.acquisitions.find(({ line }) => key.startsWith(line))?.id
-  return had ?? (isResumed && locks.isShared?.(hold) === true ? id : undefined)
+  return had ?? (inherited !== undefined && locks.isShared?.(hold) === true ? id : undefined)
 }
 
 /** Whoever is told that its place is gone has none, unless somebody took it and it came back as a ghost. */

@@ -2,8 +2,9 @@ import type { Hold } from '../../../src/index.ts'
 import type { Plan } from '../plan.ts'
 import type { Random } from '../random.ts'
 import type { Stage, Workload } from '../stage.ts'
-import { type Locks, leftLeases, lockWorkload, type Wanted } from './locking.ts'
+import { type Locks, lockWorkload, type Wanted } from './locking.ts'
 import { Meddlers, mutexTermsOf, REQUEST_TTL, tooSoon } from './mutex-terms.ts'
+import { leftLeases } from './relay.ts'
 
 /** Below it are locks on things that are done once. */
 const JOBS = 'jobs/'

@@ -1,4 +1,4 @@
-import { EtcdError, type Permit, type Semaphore, type Session } from '../../../src/index.ts'
+import type { Permit, Semaphore, Session } from '../../../src/index.ts'
 import { mapKey } from '../../../src/wire/bytes.ts'
 import type { Acquisition, Commit, History } from '../../checkers/history.ts'
 import { checkTokens } from '../../checkers/tokens.ts'
@@ -6,17 +6,9 @@ import type { Random } from '../random.ts'
 import type { OpenAcquisition } from '../recorder.ts'
 import type { SimulatedProcess } from '../simulated-process.ts'
 import { connected, pause, type Stage, type Workload } from '../stage.ts'
-import {
-  CLOSE_MS,
-  closeSession,
-  expected,
-  heldFromTheFirst,
-  inTime,
-  isHeld,
-  openSession,
-  whileInSession,
-} from './acting.ts'
+import { expected, heldFromTheFirst, isHeld, whileInSession } from './acting.ts'
 import { ledger } from './ledger.ts'
+import { close, type Leg, passOn, relay } from './relay.ts'
 
 /** Processes that acquire permits, one or several, try, give up, change their number, and leave, orderly or not. */
 export const semaphoreWorkload: Workload = {
@@ -27,26 +19,26 @@ export const semaphoreWorkload: Workload = {
     const etcd = await connected(process, stage)
     if (etcd === undefined) return
     const random = stage.world.random.fork(`actor ${process.name}`)
-    let left: Left | undefined
-    for (let count = 0; !stage.isOver; count++) {
-      const session = await openSession(etcd, process, stage, left?.lease)
-      const inherited = left
-      left = undefined
-      if (session === undefined) continue
-      const scene = { process, stage, session, inherited, held: new Set<Grant>(), fate: { isLeft: false } }
-      const tasks = Array.from({ length: 2 }, (_, index) =>
-        player({ ...scene, random: random.fork(`task ${count} ${index}`) }),
-      )
-      const again = (inherited?.held ?? []).map((grant, index) =>
-        takeUp({ ...scene, random: random.fork(`again ${count} ${index}`) }, grant),
-      )
-      await Promise.all([...tasks, ...again])
-      left = leftBy(scene)
-      if (left !== undefined) continue
-      // What is left with a lease and not asked for goes with the lease.
-      if (inherited === undefined) await nothingOfNobody(process, stage, session)
-      await closeSession({ process, stage, session })
-    }
+    await relay<Grant>(
+      etcd,
+      { process, stage, random },
+      {
+        run: async (leg, chance) => {
+          const tasks = Array.from({ length: 2 }, (_, index) =>
+            player({ ...leg, random: chance(`task ${index}`) }),
+          )
+          const again = (leg.inherited ?? []).map((grant, index) =>
+            takeUp({ ...leg, random: chance(`again ${index}`) }, grant),
+          )
+          await Promise.all([...tasks, ...again])
+        },
+        sessions: 'unrecorded',
+        // What is left with a lease and not asked for goes with the lease.
+        finish: async ({ session, inherited }) => {
+          if (inherited === undefined) await nothingOfNobody(process, stage, session)
+        },
+      },
+    )
     await etcd.close()
   },
   afterwards: async (process, stage) => {
@@ -83,28 +75,14 @@ async function nothingOfNobody(process: SimulatedProcess, stage: Stage, session:
 const PERMITS = 3
 const PERMITS_AT_MOST = 5
 
-interface Scene {
-  readonly process: SimulatedProcess
-  readonly stage: Stage
-  readonly session: Session
-  /** What was left with the lease of the session, if it goes on with one. */
-  readonly inherited: Left | undefined
-  /** By all tasks of the session. */
-  readonly held: Set<Grant>
-  readonly fate: { isLeft: boolean }
+interface Scene extends Leg<Grant> {
   readonly random: Random
-}
-
-/** A lease that was left, with the permits on it. */
-interface Left {
-  readonly lease: bigint
-  readonly held: readonly Grant[]
 }
 
 /** One permit as its owner saw it. */
 interface Grant {
   readonly name: string
-  readonly permit: Permit
+  readonly hold: Permit
   readonly process: SimulatedProcess
   readonly keys: readonly string[]
   readonly token: bigint
@@ -124,7 +102,7 @@ async function player(scene: Scene): Promise<void> {
     await pause(process, random.exponential(700))
     if (stage.isOver || session.signal.aborted) return
     if (random.chance(0.01)) {
-      await closeSession({ process, stage, session })
+      await close(scene)
       return
     }
     // A name used once: whatever is left there is not found by whoever comes next.
@@ -145,21 +123,7 @@ async function player(scene: Scene): Promise<void> {
 /** Asks for what was held through the lease before. Who does not get it gives up the lease: nobody else can. */
 async function takeUp(scene: Scene, { name, keys }: Grant): Promise<void> {
   const semaphore = scene.session.semaphore(name, { permits: PERMITS })
-  if (!(await use(scene, name, semaphore, keys.length))) await closeSession(scene)
-}
-
-/** What is to be gone on with, now that no task of the session is at work any more. */
-function leftBy({ session, held, fate }: Omit<Scene, 'random'>): Left | undefined {
-  if (!fate.isLeft || !EtcdError.is(session.signal.reason, 'SESSION_CLOSED')) return undefined
-  const owned = [...held].filter(({ permit }) => EtcdError.is(permit.signal.reason, 'SESSION_CLOSED'))
-  return { lease: session.leaseId, held: owned }
-}
-
-async function passOn({ process, stage, session, fate }: Scene): Promise<void> {
-  fate.isLeft = true
-  await inTime({ process, stage }, CLOSE_MS, 'orphan', () => session.orphan()).catch(error =>
-    expected(stage, error, 'orphan'),
-  )
+  if (!(await use(scene, name, semaphore, keys.length))) await close(scene)
 }
 
 /** Was anything had? */
@@ -171,10 +135,10 @@ async function use(scene: Scene, name: string, semaphore: Semaphore, count?: num
   // Its line is none of the kind the other checkers know.
   acquisition.forget()
   if (permit === undefined) return false
-  const had = inherited?.held.find(({ token }) => token === permit.fencingToken)?.asked.id
+  const had = inherited?.find(({ token }) => token === permit.fencingToken)?.asked.id
   const grant: Grant = {
     name,
-    permit,
+    hold: permit,
     resumes: inherited && (had ?? acquisition.id),
     process,
     keys: permit.slots.map(slot => `${name}/s/${String(slot).padStart(4, '0')}`),

@@ -1,0 +1,84 @@
+import { type Etcd, EtcdError, type Handle, type Session } from '../../../src/index.ts'
+import type { Random } from '../random.ts'
+import type { OpenSession } from '../recorder.ts'
+import type { SimulatedProcess } from '../simulated-process.ts'
+import type { Stage } from '../stage.ts'
+import { CLOSE_MS, closeSession, expected, inTime, openSession } from './acting.ts'
+import { ledger } from './ledger.ts'
+
+/** One session of a process, and what its tasks have in common. */
+export interface Leg<Owned> {
+  readonly process: SimulatedProcess
+  readonly stage: Stage
+  readonly session: Session
+  readonly open: OpenSession | undefined
+  /** What was left with the lease of the session, if it goes on with one. */
+  readonly inherited: readonly Owned[] | undefined
+  /** By all tasks of the session. */
+  readonly held: Set<Owned>
+  readonly fate: { isLeft: boolean }
+}
+
+interface Runners<Owned> {
+  /** `unrecorded`: what stands in lines is not written down, so nobody could say what a session wants there. */
+  readonly sessions?: 'unrecorded'
+  /** Resolves when no task of the session is at work any more. `chance` is what a task of this name has. */
+  run(leg: Leg<Owned>, chance: (task: string) => Random): Promise<void>
+  /** The session was not left to others, and is about to be closed. */
+  finish?(leg: Leg<Owned>): Promise<void>
+  /** Can it be asked for again? */
+  isKnown?(owned: Owned): boolean
+}
+
+/** How long a session that goes on with a lease lasts. */
+const RESUMED_MS = 20_000
+
+/** One session after the other until the play is over; some go on with the lease of the one before. */
+export async function relay<Owned extends { readonly hold: Handle }>(
+  etcd: Etcd,
+  { process, stage, random }: { process: SimulatedProcess; stage: Stage; random: Random },
+  { run, finish, isKnown, sessions }: Runners<Owned>,
+): Promise<void> {
+  let left: { readonly lease: bigint; readonly held: readonly Owned[] } | undefined
+  for (let count = 0; !stage.isOver; count++) {
+    const session = await openSession(etcd, process, stage, left?.lease)
+    const inherited = left?.held
+    left = undefined
+    if (session === undefined) continue
+    const held = new Set<Owned>()
+    const open = sessions === 'unrecorded' ? undefined : stage.recorder.session(process, session)
+    const leg = { process, stage, session, open, inherited, held, fate: { isLeft: false } }
+    // What an attempt without an answer creates under a lease that was left is nobody's, and may stand in the way of all
+    // until the lease ends: whoever goes on with one does not wait for ever.
+    const enough =
+      inherited && process.setTimer(RESUMED_MS, () => leg.session.signal.aborted || void close(leg))
+    await run(leg, task => random.fork(`${task} of ${count}`))
+    enough?.cancel()
+    const owned = [...held].filter(({ hold }) => EtcdError.is(hold.signal.reason, 'SESSION_CLOSED'))
+    const goesOn = leg.fate.isLeft && EtcdError.is(session.signal.reason, 'SESSION_CLOSED')
+    // Of what nobody can ask for again the lease is the only end.
+    if (goesOn && owned.every(one => isKnown?.(one) !== false)) left = { lease: session.leaseId, held: owned }
+    else {
+      await finish?.(leg)
+      await close(leg)
+    }
+  }
+}
+
+export async function close<Owned>({ process, stage, session, open, fate }: Leg<Owned>): Promise<void> {
+  const isClosed = await closeSession({ process, stage, session })
+  // Where another task has left the lease to others there was nothing to close.
+  if (isClosed && !fate.isLeft) open?.closed()
+}
+
+/** Leases that were left to whoever goes on with them. */
+export const leftLeases: (stage: Stage) => bigint[] = ledger()
+
+/** Leaves the lease with all that is held through its session. */
+export async function passOn<Owned>({ process, stage, session, fate }: Leg<Owned>): Promise<void> {
+  fate.isLeft = true
+  leftLeases(stage).push(session.leaseId)
+  await inTime({ process, stage }, CLOSE_MS, 'orphan', () => session.orphan()).catch(error =>
+    expected(stage, error, 'orphan'),
+  )
+}
