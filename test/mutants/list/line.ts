@@ -339,6 +339,19 @@ export const line: readonly Mutant[] = [
     ],
   },
   {
+    name: 'writer-that-finds-itself-writing-is-undone',
+    promise: 'whoever finds itself writing writes that anew: a downgrade on its way must not be applied',
+    file: 'recipes/internal/read-write/mode-change.ts',
+    find: 'if (kv.modRevision !== known) {',
+    replace: 'if (kv.modRevision !== known || isThere) {',
+    tests: [
+      by(
+        'live/recipes/rw-mutex',
+        'a downgrade that is applied after it was given up does not undo the upgrade after it, also while readers wait',
+      ),
+    ],
+  },
+  {
     name: 'upgrade-under-way-outlasts-a-downgrade',
     promise: 'after a downgrade the hold counts as reading, whatever was under way before',
     file: 'recipes/read-write-hold.ts',
