@@ -569,6 +569,29 @@ test('an attempt that is given up unanswered and applied later leaves no slot ta
   }
 })
 
+test('orphan gives back what an attempt without an answer has taken, also while its repeat is on its way', async t => {
+  for (const how of ['acquire', 'tryAcquire'] as const) {
+    const { etcd, net, session } = await sessionPlayer(t, server())
+    const other = await sessionPlayer(t, server())
+    const name = nameOf(t)
+    const semaphore = session.semaphore(name, { permits: 3 })
+    await (await semaphore.acquire()).release()
+    const trap = net.stopAnswers(methods.txn, takes(name))
+    const acquiring = t.throwsAsync(semaphore[how](), { code: 'SESSION_CLOSED' })
+    const first = await trap.caught(1)
+    await first.apply()
+    first.lose()
+    const second = await trap.caught(2)
+    trap.off()
+    const orphaning = session.orphan()
+    await acquiring
+    await second.deliver()
+    const lease = await orphaning
+    t.deepEqual(await other.etcd.semaphore(name).holders(), [], 'nobody was told of them')
+    await etcd.lease.revoke(lease)
+  }
+})
+
 test('an attempt of the head that is given up unanswered can take nothing once its place is gone', async t => {
   const { etcd, net, session } = await sessionPlayer(t, server())
   const other = await sessionPlayer(t, server())

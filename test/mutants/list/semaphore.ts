@@ -81,6 +81,19 @@ export const semaphore: readonly Mutant[] = [
     simulations: ['semaphore'],
   },
   {
+    name: 'semaphore-ghosts-forgotten-by-orphan',
+    promise: 'orphan gives back what unanswered claims took, also of those still asked for when it begins',
+    file: 'recipes/internal/semaphore/slot-ghosts.ts',
+    find: 'if (this.#suspects.size > 0) this.#sweep()',
+    replace: 'this.#stop()\n    if (this.#suspects.size > 0) this.#sweep()',
+    tests: [
+      by(
+        'live/recipes/semaphore',
+        'orphan gives back what an attempt without an answer has taken, also while its repeat is on its way',
+      ),
+    ],
+  },
+  {
     name: 'semaphore-sweeps-what-was-told',
     promise: 'a permit somebody was told of is no ghost',
     file: 'recipes/internal/semaphore/slot-ghosts.ts',
