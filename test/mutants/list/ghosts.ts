@@ -100,6 +100,45 @@ export const ghosts: readonly Mutant[] = [
     simulations: ['rw-mutex'],
   },
   {
+    name: 'ghost-of-whoever-had-the-lease-before-taken-over',
+    promise: 'whoever resumes a lease takes over what was left with it, and nothing that appears later',
+    file: 'recipes/internal/line/claim.ts',
+    find: 'own.isHaunted || resumed\n',
+    replace: 'own.isHaunted\n',
+    tests: [
+      by(
+        'live/recipes/ghosts',
+        'whoever resumes a lease takes over nothing that appears later: others have had the lock since',
+      ),
+    ],
+  },
+  {
+    name: 'ghost-under-the-name-of-what-was-left-taken-over',
+    promise: 'of a key that was left only the creation that was left is taken over',
+    file: 'recipes/internal/line/claim.ts',
+    find: 'haunted && createRevision !== left',
+    replace: 'haunted && createRevision > 0n && left === undefined',
+    tests: [
+      by(
+        'live/recipes/ghosts',
+        'whoever resumes a lease takes over what was left, and not what appears later under its name',
+      ),
+    ],
+  },
+  {
+    name: 'ghost-of-whoever-had-the-lease-before-stays',
+    promise: 'a ghost of whoever had the lease before goes also when it is met by somebody who only tries',
+    file: 'recipes/internal/line/vacancy.ts',
+    find: 'if (isGhost(stand, mine.createRevision)) stand.own.unanswered()',
+    replace: 'isGhost(stand, mine.createRevision)',
+    tests: [
+      by(
+        'live/recipes/ghosts',
+        'whoever resumes a lease takes over nothing that appears later: others have had the lock since',
+      ),
+    ],
+  },
+  {
     name: 'ghost-stays-while-its-turn-waits',
     promise: 'a ghost goes also while whoever has the turn of its key waits for the turn of another',
     file: 'recipes/internal/line/claim.ts',
