@@ -11,7 +11,6 @@ import { methods } from '../../../src/wire/methods.ts'
 import { mayTakeOver, type Stand, unanswered, understood } from './claim.ts'
 import { type Entry, entryOf } from './entry.ts'
 import { type LineReading, lineRange, lineReading } from './line-reading.ts'
-import { placeTaken } from './place.ts'
 
 /** Our keys as the cluster has them, and the lines as they stood with them; none where a compare told all there is to know. */
 export interface Created {
@@ -71,8 +70,6 @@ export async function createPlaces(
     if (adopted !== undefined) {
       for (const { own } of stands) own.ghostFound()
       const { createRevision } = adopted[0]!
-      const taken = adopted.find(({ lease }) => lease !== session.leaseId)
-      if (taken !== undefined) throw placeTaken(taken)
       return { createRevision, entries: adopted, readings: answered.readings, adopted: true }
     }
     for (const [index, kv] of answered.found.entries()) {

@@ -46,7 +46,7 @@ export async function createIfVacant(
     const answer = await ask(session, stands, ways, abandoned)
     if (typeof answer === 'bigint') return { createRevision: answer, adopted: false }
     if (inTheWay(session, stands, answer)) {
-      const own = ownAtTheHead(stands, answer)
+      const own = ownAtTheHead(session, stands, answer)
       if (own === undefined) leaveGhosts(stands, answer)
       return own
     }
@@ -167,13 +167,19 @@ function inTheWay(
 }
 
 /** Our own keys, left by an attempt without an answer, if they are all at the head and nobody was told their token. */
-function ownAtTheHead(stands: readonly Stand[], { found, readings }: Occupied): Vacant | undefined {
+function ownAtTheHead(
+  { leaseId }: SessionContext,
+  stands: readonly Stand[],
+  { found, readings }: Occupied,
+): Vacant | undefined {
   const [first] = found
   if (first === undefined) return undefined
   for (const [index, stand] of stands.entries()) {
     const { rule } = stand
     const mine = found[index]
     if (mine?.createRevision !== first.createRevision || !mayTakeOver(stand, mine)) return undefined
+    // Somebody has written it over: it would outlive us.
+    if (mine.lease !== leaseId) return undefined
     const { entries } = readings[index]!
     const ahead = entries.filter(({ createRevision }) => createRevision < mine.createRevision)
     if (!entries.some(({ name }) => name === mine.name) || ahead.some(entry => rule.blocks(entry, mine)))

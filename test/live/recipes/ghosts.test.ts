@@ -159,6 +159,37 @@ test('whoever resumes a lease takes over what was left, and not what appears lat
   await line(other.etcd, name, 0)
 })
 
+test('what somebody wrote over before its repeat found it is no lock, and goes', async t => {
+  t.timeout(30_000)
+  const { net, session } = await sessionPlayer(t, server())
+  const operator = await player(t, server())
+  const name = nameOf(t)
+  const key = keyIn(session, name)
+  const stopped = net.stopAnswers(methods.txn, creates(key))
+  const trying = session.mutex(name).tryLock()
+  const call = await stopped.caught()
+  stopped.off()
+  await call.apply()
+  await operator.etcd.put(key, 'operator')
+  call.lose()
+  t.is(await trying, undefined)
+  await line(operator.etcd, name, 0)
+  t.true((await session.mutex(name).lock()).held)
+})
+
+test('what somebody wrote over before whoever resumes its lease found it is no lock, and goes', async t => {
+  t.timeout(30_000)
+  const { session } = await sessionPlayer(t, server())
+  const { etcd } = await player(t, server())
+  const name = nameOf(t)
+  await session.mutex(name).lock()
+  const resumed = await etcd.session({ resume: await session.orphan() })
+  await etcd.put(keyIn(session, name), 'operator')
+  await t.throwsAsync(resumed.mutex(name).lock(), { code: 'LOCK_LOST' })
+  await line(etcd, name, 0)
+  t.true((await resumed.mutex(name).lock()).held)
+})
+
 test('a ghost that appears before its watch was created is found by reading after it', async t => {
   t.timeout(30_000)
   const { etcd, net, session } = await sessionPlayer(t, server())

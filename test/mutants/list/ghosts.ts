@@ -156,8 +156,46 @@ export const ghosts: readonly Mutant[] = [
     name: 'ghost-laid-for-whoever-has-gone-on',
     promise: 'whoever goes on while a ghost is looked for finds it itself',
     file: 'src/session/own-key.ts',
-    find: 'return this.#layIf(() => this.#isResting)',
-    replace: 'return this.#layIf(() => true)',
+    find: 'return this.#layIf(() => this.#rest === rest)',
+    replace: 'return this.#layIf(() => this.#rest === rest || true)',
     tests: [by('session/ghosts', 'a ghost goes while whoever has the turn waits for another')],
+  },
+  {
+    name: 'ghost-laid-that-was-accounted-for',
+    promise: 'what was read in one rest is nothing to go by in the next: each ghost is accounted for once',
+    file: 'src/session/own-key.ts',
+    find: 'return this.#layIf(() => this.#rest === rest)',
+    replace: 'return this.#layIf(() => this.#rest !== undefined || this.#rest === rest)',
+    tests: [
+      by(
+        'session/ghosts',
+        'what was read before whoever has the turn went on is not laid while it rests again',
+      ),
+    ],
+  },
+  {
+    name: 'try-lock-takes-over-what-was-written-over',
+    promise: 'a key that somebody has written over and taken off its lease is no lock',
+    file: 'recipes/internal/line/vacancy.ts',
+    find: 'if (mine.lease !== leaseId) return undefined',
+    replace: 'if (mine.lease !== leaseId && mine.lease !== 0n) return undefined',
+    tests: [
+      by('live/recipes/ghosts', 'what somebody wrote over before its repeat found it is no lock, and goes'),
+    ],
+  },
+  {
+    name: 'what-was-written-over-stays',
+    promise:
+      'a key of ours that somebody has written over goes when we find it so: no lease would take it away',
+    file: 'recipes/internal/line/acquisition.ts',
+    find: 'if (taken !== undefined) throw placeTaken(taken)',
+    replace:
+      'if (taken !== undefined) this.#createRevision = undefined\n      if (taken !== undefined) throw placeTaken(taken)',
+    tests: [
+      by(
+        'live/recipes/ghosts',
+        'what somebody wrote over before whoever resumes its lease found it is no lock, and goes',
+      ),
+    ],
   },
 ]
