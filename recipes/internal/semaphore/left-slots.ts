@@ -23,7 +23,10 @@ export class LeftSlots {
   }
 }
 
-/** What one claim had, of as many slots as are wanted, the oldest first; nobody else is given it. */
+/**
+ * What one claim had, of as many slots as are wanted, the oldest first; nobody else is given it. That they were seen
+ * may be long ago, so it is asked whether they are still there. One round trip for each that is looked at.
+ */
 export async function takeLeft(
   session: SessionContext,
   { keys, count }: SlotWish,
@@ -31,10 +34,20 @@ export async function takeLeft(
 ): Promise<Taken | undefined> {
   if (!session.resumed) return undefined
   const left = await session.engine.shared(LeftSlots).of(session, keys)
-  abandoned.throwIfAborted()
-  // Of what had more once, the rest was lost, and so was all of it.
-  const index = left.findIndex(
-    taken => taken.keys.length === count && described(taken.value, 0).count === count,
-  )
-  return index === -1 ? undefined : left.splice(index, 1)[0]
+  for (;;) {
+    abandoned.throwIfAborted()
+    // Of what had more once, the rest was lost, and so was all of it.
+    const index = left.findIndex(
+      taken => taken.keys.length === count && described(taken.value, 0).count === count,
+    )
+    const [wanted] = index === -1 ? [] : left.splice(index, 1)
+    if (wanted === undefined) return undefined
+    const now = await slotsWith(session, keys, wanted.value)
+    if (abandoned.aborted) left.unshift(wanted)
+    else if (now?.some(taken => isSame(taken, wanted))) return wanted
+  }
+}
+
+function isSame(one: Taken, other: Taken): boolean {
+  return one.createRevision === other.createRevision && one.keys.length === other.keys.length
 }

@@ -826,6 +826,47 @@ test('permits left with a lease are given to whoever resumes it and asks for as 
   t.true(later.fencingToken > granted[3].fencingToken)
 })
 
+test('a permit that was left with a lease and is somebody else’s by now is given to nobody', async t => {
+  const { etcd, session } = await sessionPlayer(t, server())
+  const elsewhere = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const semaphore = session.semaphore(name, { permits: 3 })
+  const left = [await semaphore.acquire(), await semaphore.acquire(), await semaphore.acquire()]
+  const resumed = await elsewhere.etcd.session({ resume: await session.orphan() })
+  const again = resumed.semaphore(name, { permits: 3 })
+  const first = await again.acquire()
+  t.is(first.fencingToken, left[0]!.fencingToken)
+  // Somebody did not want to wait for the lease to end.
+  await etcd.delete(left[1]!.key)
+  const theirs = await elsewhere.session.semaphore(name, { permits: 3 }).acquire()
+  t.is(theirs.slot, left[1]!.slot)
+  const second = await again.acquire()
+  t.is(second.fencingToken, left[2]!.fencingToken, 'the next that was left')
+  t.is(await again.tryAcquire(), undefined)
+  t.true((await etcd.txn({ if: [second.guard(), theirs.guard()], then: [] })).succeeded)
+})
+
+test('whoever gives up while it is seen whether a permit is still there leaves it to the next', async t => {
+  const { session } = await sessionPlayer(t, server())
+  const { etcd, net } = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const left = await session.semaphore(name, { permits: 2 }).acquire()
+  const resumed = await etcd.session({ resume: await session.orphan() })
+  const again = resumed.semaphore(name, { permits: 2 })
+  const trap = net.stopAnswers(methods.range)
+  const leaving = new AbortController()
+  const acquiring = t.throwsAsync(again.acquire({ signal: leaving.signal }), { message: 'leaves' })
+  // Places that were left in the line, then slots.
+  for (const reading of [1, 2]) await (await trap.caught(reading)).deliver()
+  const looking = await trap.caught(3)
+  trap.off()
+  leaving.abort(new Error('leaves'))
+  await acquiring
+  await looking.deliver()
+  await quiet(net)
+  t.is((await again.acquire()).fencingToken, left.fencingToken)
+})
+
 test('permits left with a lease stay taken until somebody asks for them, and what a crash left in the line is used up', async t => {
   const { etcd, session } = await sessionPlayer(t, server())
   const { net, session: crashing } = await sessionPlayer(t, server())
