@@ -1,5 +1,6 @@
 import { Mutex as Turns } from 'async-mutex'
 import { Compare, valueAbove } from '../src/client/compare.ts'
+import type { Engine } from '../src/client/engine.ts'
 import { checkCall } from '../src/client/kv.ts'
 import type { CallOptions } from '../src/client/submitter.ts'
 import type { SessionContext } from '../src/session/session-context.ts'
@@ -9,12 +10,14 @@ import { Handle, type ReleaseOptions } from './handle.ts'
 import type { Claim } from './internal/line/claim.ts'
 import { type ModeChange, ModeOfPlace } from './internal/read-write/mode-change.ts'
 import { BEHIND_READERS, type Mode } from './internal/read-write/read-write.ts'
+import { orAborted } from './internal/signals.ts'
 
 /**
  * A read or write lock that is ours. Its key and its token stay the same when the mode changes, and so does its
  * place in the line: nobody can slip in between.
  */
 export class ReadWriteHold extends Handle {
+  readonly #engine: Engine
   readonly #changes = new Turns()
   readonly #place: ModeOfPlace
   #mode: Mode
@@ -22,6 +25,7 @@ export class ReadWriteHold extends Handle {
 
   constructor(session: SessionContext, name: Uint8Array, claim: Claim, mode: Mode) {
     super(session, text(name), claim, 'unlocked')
+    this.#engine = session.engine
     this.#place = new ModeOfPlace(session, claim)
     this.#mode = mode
   }
@@ -48,7 +52,7 @@ export class ReadWriteHold extends Handle {
     options = checkCall(options, [], 'downgrade')
     this.assertHeld()
     this.#turnTo('read')
-    await this.#changes.runExclusive(async () => {
+    await this.#inTurn(options, async () => {
       // An upgrade that was under way may have turned it back.
       this.#turnTo('read')
       this.#keptOrThrow(await this.#place.change('read', options))
@@ -63,11 +67,13 @@ export class ReadWriteHold extends Handle {
    */
   async tryUpgrade(options: CallOptions = {}): Promise<boolean> {
     options = checkCall(options, [], 'tryUpgrade')
-    return this.#changes.runExclusive(async () => {
+    return this.#inTurn(options, async () => {
       this.assertHeld()
       if (this.#mode === 'write') return true
       const outcome = await this.#place.change('write', options)
       this.#keptOrThrow(outcome)
+      // Whoever has left was told that we read.
+      options.signal?.throwIfAborted()
       // It may have been lost while the answer was on its way.
       this.assertHeld()
       if (outcome === 'changed') this.#turnTo('write')
@@ -83,6 +89,11 @@ export class ReadWriteHold extends Handle {
   /** A transaction that began before the mode changed fails by its guard without the lock being lost. */
   protected override guardFailed(guard: Compare, error: EtcdError): void {
     if (guard === this.#guard) super.guardFailed(guard, error)
+  }
+
+  /** One change after the other. Whoever gives up hears of it at once, wherever its change is. */
+  #inTurn<Result>({ signal }: CallOptions, change: () => Promise<Result>): Promise<Result> {
+    return orAborted(this.#engine, [signal], this.#changes.runExclusive(change))
   }
 
   #keptOrThrow(outcome: ModeChange): void {

@@ -315,6 +315,26 @@ test('a downgrade that was given up and is applied before an upgrade counts: who
   t.true(hold.held)
 })
 
+test('whoever gives up a change of mode hears of it at once, also behind another change', async t => {
+  const { net, session } = await sessionPlayer(t, server())
+  const hold = await session.rwMutex(nameOf(t)).writeLock()
+  const stopped = net.stopRequests(methods.txn, creates(Buffer.from(hold.key).toString()))
+  const downgrading = hold.downgrade()
+  const first = await stopped.caught()
+  stopped.off()
+  for (const how of ['downgrade', 'tryUpgrade'] as const) {
+    const leaving = new AbortController()
+    const changing = hold[how]({ signal: leaving.signal })
+    leaving.abort(new Error('leaves'))
+    const outcome = t.throwsAsync(changing, { message: 'leaves' })
+    t.is(await stateOf(outcome), 'fulfilled', how)
+  }
+  await first.deliver()
+  await downgrading
+  t.is(hold.mode, 'read')
+  t.true(await hold.tryUpgrade())
+})
+
 test('an upgrade that is applied after it was given up does not undo the downgrade after it', async t => {
   const { net, session } = await sessionPlayer(t, server())
   const other = await sessionPlayer(t, server())

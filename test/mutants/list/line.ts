@@ -339,6 +339,19 @@ export const line: readonly Mutant[] = [
     ],
   },
   {
+    name: 'change-of-mode-given-up-waits-for-its-turn',
+    promise: 'whoever gives up a change of mode hears of it at once, also behind another change',
+    file: 'recipes/read-write-hold.ts',
+    find: 'orAborted(this.#engine, [signal], this',
+    replace: 'orAborted(this.#engine, [signal && undefined], this',
+    tests: [
+      by(
+        'live/recipes/rw-mutex',
+        'whoever gives up a change of mode hears of it at once, also behind another change',
+      ),
+    ],
+  },
+  {
     name: 'writer-that-finds-itself-writing-is-undone',
     promise: 'whoever finds itself writing writes that anew: a downgrade on its way must not be applied',
     file: 'recipes/internal/read-write/mode-change.ts',
