@@ -163,4 +163,17 @@ export const elections: readonly Mutant[] = [
       ),
     ],
   },
+  {
+    name: 'resuming-given-up-waits-for-the-lease',
+    promise: 'whoever gives up resuming hears of it at once, also while the session is in doubt',
+    file: 'recipes/internal/election/resume.ts',
+    find: 'await orAborted(session.engine, [abort.signal], session.reliable())',
+    replace: 'await orAborted(session.engine, [], session.reliable())',
+    tests: [
+      by(
+        'live/recipes/election',
+        'whoever gives up resuming hears of it at once, also while it is asked whether the session still exists',
+      ),
+    ],
+  },
 ]
