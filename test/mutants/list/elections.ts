@@ -107,8 +107,8 @@ export const elections: readonly Mutant[] = [
     name: 'leads-with-a-dead-session',
     promise: 'whoever is made the leader while its session is over begins no term',
     file: 'recipes/internal/lead/candidate-campaign.ts',
-    find: 'await this.#session.reliable()',
-    replace: '',
+    find: '[this.#signal], this.#session.reliable())',
+    replace: '[this.#signal], Promise.resolve())',
     tests: [
       by('live/recipes/lead', 'whoever is made the leader while its session is over does not begin a term'),
     ],

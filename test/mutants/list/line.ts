@@ -389,8 +389,8 @@ export const line: readonly Mutant[] = [
     name: 'left-permits-given-twice',
     promise: 'what was left with a lease is given to one who asks for it',
     file: 'recipes/internal/semaphore/left-slots.ts',
-    find: 'left.splice(index, 1)[0]',
-    replace: 'left.slice(index)[0]',
+    find: 'left.splice(index, 1)',
+    replace: 'left.slice(index)',
     tests: [
       by(
         'live/recipes/semaphore',
