@@ -9,6 +9,7 @@ import { Handle, type ReleaseOptions } from './handle.ts'
 import type { Claim } from './internal/line/claim.ts'
 import { type ModeChange, ModeOfPlace } from './internal/read-write/mode-change.ts'
 import { BEHIND_READERS, type Mode } from './internal/read-write/read-write.ts'
+import { orAborted } from './internal/signals.ts'
 
 /**
  * A read or write lock that is ours. Its key and its token stay the same when the mode changes, and so does its
@@ -50,7 +51,7 @@ export class ReadWriteHold extends Handle {
     options = checkCall(options, [], 'downgrade')
     this.assertHeld()
     this.#turnTo('read')
-    await this.#inTurn(async () => {
+    await this.#inTurn(options, async () => {
       // An upgrade that was under way may have turned it back.
       this.#turnTo('read')
       this.#keptOrThrow(await this.#place.change('read', options))
@@ -65,11 +66,13 @@ export class ReadWriteHold extends Handle {
    */
   async tryUpgrade(options: CallOptions = {}): Promise<boolean> {
     options = checkCall(options, [], 'tryUpgrade')
-    return this.#inTurn(async () => {
+    return this.#inTurn(options, async () => {
       this.assertHeld()
       if (this.#mode === 'write') return true
       const outcome = await this.#place.change('write', options)
       this.#keptOrThrow(outcome)
+      // Whoever has left was told that we read.
+      options.signal?.throwIfAborted()
       // It may have been lost while the answer was on its way.
       this.assertHeld()
       if (outcome === 'changed') this.#turnTo('write')
@@ -87,12 +90,15 @@ export class ReadWriteHold extends Handle {
     if (guard === this.#guard) super.guardFailed(guard, error)
   }
 
-  /** One change after the other. Whoever leaves the lease to others waits for it: they have to know what to ask for. */
-  #inTurn<Result>(change: () => Promise<Result>): Promise<Result> {
+  /**
+   * One change after the other. Whoever gives up hears of it at once, wherever its change is. Whoever leaves the lease
+   * to others waits for it: they have to know what to ask for.
+   */
+  #inTurn<Result>({ signal }: CallOptions, change: () => Promise<Result>): Promise<Result> {
     const changed = this.#changes.runExclusive(change)
     const settled = () => {}
     this.#session.background(changed.then(settled, settled))
-    return changed
+    return orAborted(this.#session.engine, [signal], changed)
   }
 
   #keptOrThrow(outcome: ModeChange): void {

@@ -52,8 +52,8 @@ export class OwnKey {
   #ghosts = 0
   #ghostWatch: WatchHandle | undefined
   #sweeping = false
-  /** Whoever has the turn does nothing with the key yet. */
-  #isResting = false
+  /** While whoever has the turn does nothing with the key. */
+  #rest: object | undefined
 
   constructor(key: Uint8Array, session: OwnKeySession, forget: () => void) {
     this.key = key
@@ -141,12 +141,12 @@ export class OwnKey {
    * What it waits for may in the end wait for a ghost of this key to go, so ghosts are deleted meanwhile.
    */
   rest(): void {
-    this.#isResting = true
+    this.#rest = {}
     if (this.#sweeping) this.#session.background(this.#layWhileResting())
   }
 
   goOn(): void {
-    this.#isResting = false
+    this.#rest = undefined
   }
 
   /** As {@link removeKeys}, for this one. */
@@ -182,7 +182,7 @@ export class OwnKey {
       end: () => {
         if (ended) return
         ended = true
-        this.#isResting = false
+        this.#rest = undefined
         void granted.then(release => release())
         this.#users -= 1
         if (this.#users === 0 && this.#ghosts === 0) this.#forget()
@@ -193,7 +193,7 @@ export class OwnKey {
   /** Looks for a ghost when it is nobody's turn. One at a time; what comes before the read is seen by it. */
   #sweep(): void {
     if (this.#session.signal.aborted) return
-    if (this.#isResting) this.#session.background(this.#layWhileResting())
+    if (this.#rest !== undefined) this.#session.background(this.#layWhileResting())
     if (this.#sweeping) return
     this.#sweeping = true
     this.#session.background(this.#sweepInTurn())
@@ -213,9 +213,10 @@ export class OwnKey {
     }
   }
 
-  /** Whoever goes on while we look finds the ghost itself, and makes of it what it likes. */
+  /** Whoever goes on while we look finds the ghost itself, and makes of it what it likes, also if it rests again. */
   #layWhileResting(): Promise<void> {
-    return this.#layIf(() => this.#isResting)
+    const rest = this.#rest
+    return this.#layIf(() => this.#rest === rest)
   }
 
   async #layIf(isOurs: () => boolean): Promise<void> {
@@ -255,6 +256,8 @@ export class OwnKey {
     if (this.#ghosts > 0) return
     this.#ghostWatch?.cancel()
     this.#ghostWatch = undefined
+    // One that went while its turn was kept may be known to be gone only after the turn is.
+    if (this.#users === 0) this.#forget()
   }
 }
 

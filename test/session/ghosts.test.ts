@@ -107,6 +107,23 @@ test('a ghost goes while whoever has the turn waits for another', async t => {
   turn?.end()
 })
 
+test('what was read before whoever has the turn went on is not laid while it rests again', async t => {
+  const { own, watches, reads, deletions } = arrange()
+  const turn = own.tryEnter()
+  own.unanswered()
+  watches[0]!.sink.revision(15n, [put(15n)])
+  own.rest()
+  await settle()
+  own.goOn()
+  own.ghostFound()
+  own.unanswered()
+  own.rest()
+  reads[0]!(15n)
+  await settle()
+  t.deepEqual(revisionsOf(deletions), [], 'it was accounted for meanwhile')
+  turn?.end()
+})
+
 test('a deletion without an answer is made again until it is known, a minute later too', async t => {
   const { own, deletions, runtime } = arrange()
   let gone = false

@@ -3,7 +3,7 @@ import { type Claim, claimFailed, endTurns, type Stand, takeTurns } from '../lin
 import { entryOf, isForeign } from '../line/entry.ts'
 import { Lines } from '../line/lines.ts'
 import { oneAtATime } from '../line/rule.ts'
-import { firstOf } from '../signals.ts'
+import { firstOf, orAborted } from '../signals.ts'
 import { candidateOf, candidateValue, type LeadKeys } from './candidate-entry.ts'
 import { CandidateView } from './candidate-view.ts'
 import { type CandidateStands, claimVacancy, enter, lookAtOwn, type Standing } from './candidate-wire.ts'
@@ -86,7 +86,7 @@ class Campaign {
   async run(): Promise<Elected> {
     const createRevision = await this.#untilCreated()
     // The turn may come to a machine that slept, or in the moment the session is lost.
-    await this.#session.reliable()
+    await orAborted(this.#session.engine, [this.#signal], this.#session.reliable())
     this.#signal.throwIfAborted()
     const { leader, candidate } = this.#stands
     leader.own.granted(createRevision)

@@ -14,6 +14,7 @@ import {
 } from './claim.ts'
 import { type Created, createPlaces } from './creation.ts'
 import { type Distance, OwnPlace, type Standing } from './own-place.ts'
+import { placeTaken } from './place.ts'
 
 /**
  * Stands in line until it is our turn: in one line, or in several at one position.
@@ -95,7 +96,10 @@ class Acquisition implements Attempt<Claim>, Standing {
   async #create(places: readonly OwnPlace[]): Promise<Created> {
     try {
       const created = await createPlaces(this.session, this.#stands, this.abandoned)
+      // From here on whatever becomes of us takes the keys away, also those that somebody has written over.
       this.#createRevision = created.createRevision
+      const taken = created.entries.find(({ lease }) => lease !== this.session.leaseId)
+      if (taken !== undefined) throw placeTaken(taken)
       this.abandoned.throwIfAborted()
       const distances = places.map((place, index): Distance => {
         place.created(created.entries[index]!)

@@ -2,6 +2,7 @@ import { type OwnKey, removeKeys, type Turn } from '../../../src/session/own-key
 import type { SessionContext } from '../../../src/session/session-context.ts'
 import { compareBytes, concat, hexOfLease, mapKey, toBytes } from '../../../src/wire/bytes.ts'
 import { EtcdError } from '../../../src/wire/errors.ts'
+import type { Entry } from './entry.ts'
 import { type Left, leftFor } from './left-places.ts'
 import type { Rule } from './rule.ts'
 
@@ -22,6 +23,8 @@ export interface Stand extends Wish {
    * gone since, with larger tokens, so it is nothing to take over. Absent where one holds at a time.
    */
   readonly haunted?: boolean
+  /** The creation of the key that was left on a lease that was resumed: of all that may be there, this is no ghost. */
+  readonly left?: bigint | undefined
 }
 
 /** Own keys at the head of their lines, created together, and what goes with them until they are given up. */
@@ -91,11 +94,24 @@ export function tryTurns(
   return stands
 }
 
+/** May an own key that is there already be taken over? It is what is wanted, and its token was never given. */
+export function mayTakeOver(
+  stand: Stand,
+  { createRevision, value }: Pick<Entry, 'createRevision' | 'value'>,
+): boolean {
+  return !isGhost(stand, createRevision) && stand.own.mayAdopt(createRevision) && stand.rule.adopts(value)
+}
+
+/** Was it, or may it have been, created by an attempt before this one that nobody waits for? */
+export function isGhost({ haunted = false, left }: Stand, createRevision: bigint): boolean {
+  return haunted && createRevision !== left
+}
+
 export function endTurns(stands: readonly Stand[]): void {
   for (const { turn } of stands) turn.end()
 }
 
-function tryTurn({ ownKeys, leaseId }: SessionContext, wish: Wish, left?: Left): Stand | undefined {
+function tryTurn({ ownKeys, leaseId, resumed }: SessionContext, wish: Wish, left?: Left): Stand | undefined {
   const key = placeKey(wish.prefix, leaseId)
   if (wish.rule.keys === 'one') {
     const own = ownKeys.of(key)
@@ -103,22 +119,27 @@ function tryTurn({ ownKeys, leaseId }: SessionContext, wish: Wish, left?: Left):
     return turn === undefined ? undefined : { ...wish, own, turn }
   }
   for (const wanted of left?.wanted ?? []) {
-    const stand = standIf(ownKeys.of(wanted), wish)
+    const stand = standIf(ownKeys.of(wanted.key), wish, { resumed, left: wanted.createRevision })
     if (stand !== undefined) return stand
   }
   // The lowest number nobody uses: there are never more keys than tasks that stand in the line at once.
   for (let number = 1; ; number++) {
     const numbered = concat(key, toBytes(`-${number}`))
     if (left?.names.has(mapKey(numbered))) continue
-    const stand = standIf(ownKeys.of(numbered), wish)
+    const stand = standIf(ownKeys.of(numbered), wish, { resumed, left: undefined })
     if (stand !== undefined) return stand
   }
 }
 
-function standIf(own: OwnKey, wish: Wish): Stand | undefined {
-  const haunted = own.isHaunted
+function standIf(
+  own: OwnKey,
+  wish: Wish,
+  { resumed, left }: { readonly resumed: boolean; readonly left: bigint | undefined },
+): Stand | undefined {
+  // Of what whoever had the lease before has asked for without an answer we know nothing.
+  const haunted = own.isHaunted || resumed
   const turn = own.tryEnter()
-  return turn === undefined ? undefined : { ...wish, own, turn, haunted }
+  return turn === undefined ? undefined : { ...wish, own, turn, haunted, left }
 }
 
 function inOrder({ leaseId }: SessionContext, wishes: readonly Wish[]): readonly Wish[] {

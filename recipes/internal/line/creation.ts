@@ -8,10 +8,9 @@ import type { Init } from '../../../src/wire/codec.ts'
 import type { KeyValue } from '../../../src/wire/gen/kv.g.ts'
 import type { RequestOp, TxnRequest, TxnResponse } from '../../../src/wire/gen/rpc.g.ts'
 import { methods } from '../../../src/wire/methods.ts'
-import { type Stand, unanswered, understood } from './claim.ts'
+import { mayTakeOver, type Stand, unanswered, understood } from './claim.ts'
 import { type Entry, entryOf } from './entry.ts'
 import { type LineReading, lineRange, lineReading } from './line-reading.ts'
-import { placeTaken } from './place.ts'
 
 /** Our keys as the cluster has them, and the lines as they stood with them; none where a compare told all there is to know. */
 export interface Created {
@@ -71,8 +70,6 @@ export async function createPlaces(
     if (adopted !== undefined) {
       for (const { own } of stands) own.ghostFound()
       const { createRevision } = adopted[0]!
-      const taken = adopted.find(({ lease }) => lease !== session.leaseId)
-      if (taken !== undefined) throw placeTaken(taken)
       return { createRevision, entries: adopted, readings: answered.readings, adopted: true }
     }
     for (const [index, kv] of answered.found.entries()) {
@@ -146,10 +143,9 @@ function adoptable(
   found: readonly (KeyValue | undefined)[],
 ): readonly Entry[] | undefined {
   const entries: Entry[] = []
-  for (const [index, { own, rule, haunted }] of stands.entries()) {
+  for (const [index, stand] of stands.entries()) {
     const kv = found[index]
-    if (kv === undefined || haunted || !own.mayAdopt(kv.createRevision) || !rule.adopts(kv.value))
-      return undefined
+    if (kv === undefined || !mayTakeOver(stand, kv)) return undefined
     if (kv.createRevision !== found[0]?.createRevision) return undefined
     entries.push(entryOf(kv))
   }

@@ -8,8 +8,8 @@ import type { Rule } from './rule.ts'
 
 /** Places left in one line, as far as they concern one wish. */
 export interface Left {
-  /** The keys of those that are what is wanted, the oldest first. */
-  readonly wanted: readonly Uint8Array[]
+  /** Those that are what is wanted, the oldest first. */
+  readonly wanted: readonly Pick<KeyValue, 'key' | 'createRevision'>[]
   /** All of them, by their names: whoever wants something else keeps out of their way. */
   readonly names: ReadonlySet<string>
 }
@@ -58,7 +58,7 @@ export async function leftFor<Wish extends { readonly prefix: Uint8Array; readon
     numbered.map((wish, index) => [
       wish,
       {
-        wanted: adoptable[index]!.filter(isEverywhere).map(({ key }) => key),
+        wanted: adoptable[index]!.filter(isEverywhere),
         names: new Set(all[index]!.map(({ key }) => mapKey(key))),
       },
     ]),

@@ -6,7 +6,7 @@ import { prefixEnd } from '../../../src/wire/bytes.ts'
 import type { Init } from '../../../src/wire/codec.ts'
 import type { RequestOp, ResponseOp, TxnRequest } from '../../../src/wire/gen/rpc.g.ts'
 import { methods } from '../../../src/wire/methods.ts'
-import { type Stand, unanswered, understood } from './claim.ts'
+import { isGhost, mayTakeOver, type Stand, unanswered, understood } from './claim.ts'
 import { type Entry, entryOf, isForeign } from './entry.ts'
 import { type LineReading, lineRange, lineReading } from './line-reading.ts'
 import { nameClash } from './own-place.ts'
@@ -45,7 +45,11 @@ export async function createIfVacant(
   for (let look = 1; ; look++) {
     const answer = await ask(session, stands, ways, abandoned)
     if (typeof answer === 'bigint') return { createRevision: answer, adopted: false }
-    if (inTheWay(session, stands, answer)) return ownAtTheHead(stands, answer)
+    if (inTheWay(session, stands, answer)) {
+      const own = ownAtTheHead(session, stands, answer)
+      if (own === undefined) leaveGhosts(stands, answer)
+      return own
+    }
     // Nobody was, when it was read: either nothing was asked for yet, or the line has changed since.
     if (look > LOOKS) return undefined
     ways = [likelyWay(stands, answer)]
@@ -163,14 +167,19 @@ function inTheWay(
 }
 
 /** Our own keys, left by an attempt without an answer, if they are all at the head and nobody was told their token. */
-function ownAtTheHead(stands: readonly Stand[], { found, readings }: Occupied): Vacant | undefined {
+function ownAtTheHead(
+  { leaseId }: SessionContext,
+  stands: readonly Stand[],
+  { found, readings }: Occupied,
+): Vacant | undefined {
   const [first] = found
   if (first === undefined) return undefined
-  for (const [index, { own, rule, haunted }] of stands.entries()) {
+  for (const [index, stand] of stands.entries()) {
+    const { rule } = stand
     const mine = found[index]
-    if (haunted) return undefined
-    if (mine?.createRevision !== first.createRevision) return undefined
-    if (!own.mayAdopt(mine.createRevision) || !rule.adopts(mine.value)) return undefined
+    if (mine?.createRevision !== first.createRevision || !mayTakeOver(stand, mine)) return undefined
+    // Somebody has written it over: it would outlive us.
+    if (mine.lease !== leaseId) return undefined
     const { entries } = readings[index]!
     const ahead = entries.filter(({ createRevision }) => createRevision < mine.createRevision)
     if (!entries.some(({ name }) => name === mine.name) || ahead.some(entry => rule.blocks(entry, mine)))
@@ -178,4 +187,13 @@ function ownAtTheHead(stands: readonly Stand[], { found, readings }: Occupied): 
   }
   for (const { own } of stands) own.ghostFound()
   return { createRevision: first.createRevision, adopted: true }
+}
+
+/** Ghosts of whoever had the lease before us are watched for by nobody yet: they go when our turn is over. */
+function leaveGhosts(stands: readonly Stand[], { found }: Occupied): void {
+  for (const [index, stand] of stands.entries()) {
+    const mine = found[index]
+    if (mine === undefined || stand.own.isHaunted) continue
+    if (isGhost(stand, mine.createRevision)) stand.own.unanswered()
+  }
 }

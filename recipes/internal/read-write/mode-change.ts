@@ -37,12 +37,12 @@ export class ModeOfPlace {
 
   /**
    * Writes the mode into the value of the key: that, and with it the position, stays. To write, nobody else may read
-   * or wait to read at that revision. One round trip, one more after a change that got no answer.
+   * or wait to read at that revision. One round trip, up to two more after a change that got no answer.
    */
   async change(mode: Mode, options: CallOptions): Promise<ModeChange> {
-    for (;;) {
+    for (let isThere = false; ; ) {
       const known = this.#modRevision
-      const answer = await this.#ask(mode, known, options)
+      const answer = await this.#ask(mode, { known, isThere }, options)
       if (answer.kind === 'changed') {
         this.#modRevision = answer.revision
         return 'changed'
@@ -51,19 +51,27 @@ export class ModeOfPlace {
       if (kv?.createRevision !== this.#claim.createRevision || kv.lease !== this.#session.leaseId)
         return 'lost'
       this.#modRevision = kv.modRevision
-      // An attempt without an answer, of this change or of an earlier one, may have made it so.
-      if (modeOf(kv.value) === mode) return 'changed'
-      if (kv.modRevision === known) return 'refused'
+      isThere = modeOf(kv.value) === mode
+      if (kv.modRevision !== known) {
+        // An attempt without an answer, of this change or of an earlier one, has made it so.
+        if (isThere) return 'changed'
+      } else if (!isThere) return 'refused'
+      // Else a change to the other mode is on its way, bound to this revision: it is written anew, lest that be applied.
     }
   }
 
-  async #ask(mode: Mode, known: bigint, { signal, timeoutMs }: CallOptions): Promise<Answer> {
+  /** `isThere`: at the revision known the key says so already, so nobody else need be asked about. */
+  async #ask(
+    mode: Mode,
+    { known, isThere }: { readonly known: bigint; readonly isThere: boolean },
+    { signal, timeoutMs }: CallOptions,
+  ): Promise<Answer> {
     const { prefix, own } = this.#claim.stands[0]!
     const { key } = own
     const value = valueIn(mode, this.#session.placeValue())
     const unchanged = modifiedAtWire(key, known)
     const ways: readonly Condition[] =
-      mode === 'read' ? [[unchanged]] : waysToBeAlone(prefix, key).map(way => [unchanged, ...way])
+      mode === 'read' || isThere ? [[unchanged]] : waysToBeAlone(prefix, key).map(way => [unchanged, ...way])
     const span = { key: prefix, end: prefixEnd(prefix) }
     const response = await this.#session.engine.submitter.submit({
       method: methods.txn,

@@ -26,8 +26,7 @@ export class LeftSlots {
 
   async #read(session: SessionContext, keys: SlotKeys): Promise<Taken[]> {
     const taken = (await slotsWith(session, keys)) ?? []
-    for (const rest of taken.filter(isBroken))
-      session.background(removeKeys(session, rest.keys, rest.createRevision))
+    for (const rest of taken.filter(isBroken)) clear(session, rest)
     return taken.filter(one => !isBroken(one))
   }
 }
@@ -36,7 +35,10 @@ function isBroken({ keys, value }: Taken): boolean {
   return keys.length < (described(value, 0).count ?? 0)
 }
 
-/** What one claim had, of as many slots as are wanted, the oldest first; nobody else is given it. */
+/**
+ * What one claim had, of as many slots as are wanted, the oldest first; nobody else is given it. That they were seen
+ * may be long ago, so it is asked whether they are still there. One round trip for each that is looked at.
+ */
 export async function takeLeft(
   session: SessionContext,
   { keys, count }: SlotWish,
@@ -44,9 +46,24 @@ export async function takeLeft(
 ): Promise<Taken | undefined> {
   if (!session.resumed) return undefined
   const left = await session.engine.shared(LeftSlots).of(session, keys)
-  abandoned.throwIfAborted()
-  const index = left.findIndex(
-    taken => taken.keys.length === count && described(taken.value, 0).count === count,
-  )
-  return index === -1 ? undefined : left.splice(index, 1)[0]
+  for (;;) {
+    abandoned.throwIfAborted()
+    const index = left.findIndex(
+      taken => taken.keys.length === count && described(taken.value, 0).count === count,
+    )
+    const [wanted] = index === -1 ? [] : left.splice(index, 1)
+    if (wanted === undefined) return undefined
+    const now = await slotsWith(session, keys, wanted.value)
+    if (abandoned.aborted) left.unshift(wanted)
+    else if (now?.some(taken => isSame(taken, wanted))) return wanted
+    else for (const rest of now?.filter(isBroken) ?? []) clear(session, rest)
+  }
+}
+
+function isSame(one: Taken, other: Taken): boolean {
+  return one.createRevision === other.createRevision && one.keys.length === other.keys.length
+}
+
+function clear(session: SessionContext, { keys, createRevision }: Taken): void {
+  session.background(removeKeys(session, keys, createRevision))
 }

@@ -77,9 +77,11 @@ export class SlotGhosts implements AsyncDisposable {
     this.#sweep()
   }
 
-  /** The session closes, or leaves its lease to others: what can be seen now goes. */
+  /**
+   * The session closes, or leaves its lease to others: what can be seen now goes. What is still asked for goes when
+   * whoever asks has settled, so the watch ends only with the session.
+   */
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#stop()
     if (this.#suspects.size > 0) this.#sweep()
   }
 

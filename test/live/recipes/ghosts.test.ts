@@ -105,6 +105,91 @@ test('a reader takes over nothing an earlier attempt has left: others have had t
   deaf.release()
 })
 
+test('whoever resumes a lease takes over nothing that appears later: others have had the lock since', async t => {
+  t.timeout(30_000)
+  for (const how of ['readLock', 'tryReadLock'] as const) {
+    const { net, session } = await sessionPlayer(t, server())
+    const other = await sessionPlayer(t, server())
+    const name = `${nameOf(t)}-${how}`
+    const key = `${keyIn(session, name)}-1`
+    const stopped = net.stopRequests(methods.txn, creates(key))
+    const locking = t.throwsAsync(session.rwMutex(name).readLock(), { code: 'SESSION_CLOSED' })
+    const ghost = await stopped.caught()
+    stopped.off()
+    const orphaning = session.orphan()
+    await locking
+    ghost.lose()
+    const resumed = await other.etcd.session({ resume: await orphaning })
+    await (await resumed.rwMutex(name).readLock()).unlock()
+    await ghost.apply()
+    t.deepEqual(await keysOf(other.etcd, name), [key])
+    const between = await other.session.rwMutex(name).readLock()
+    await between.unlock()
+    const hold = await resumed.rwMutex(name)[how]()
+    t.true(hold === undefined || hold.fencingToken > between.fencingToken, how)
+    await hold?.unlock()
+    await line(other.etcd, name, 0)
+    await resumed.close()
+  }
+})
+
+test('whoever resumes a lease takes over what was left, and not what appears later under its name', async t => {
+  t.timeout(30_000)
+  const { net, session } = await sessionPlayer(t, server())
+  const other = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const key = `${keyIn(session, name)}-1`
+  const stopped = net.stopRequests(methods.txn, creates(key))
+  const locking = session.rwMutex(name).readLock()
+  const ghost = await stopped.caught()
+  stopped.off()
+  ghost.lose()
+  const left = await locking
+  const resumed = await other.etcd.session({ resume: await session.orphan() })
+  const again = await resumed.rwMutex(name).readLock()
+  t.is(again.fencingToken, left.fencingToken)
+  await again.unlock()
+  await ghost.apply()
+  t.deepEqual(await keysOf(other.etcd, name), [key])
+  const between = await other.session.rwMutex(name).readLock()
+  await between.unlock()
+  const hold = await resumed.rwMutex(name).readLock()
+  t.true(hold.fencingToken > between.fencingToken)
+  await hold.unlock()
+  await line(other.etcd, name, 0)
+})
+
+test('what somebody wrote over before its repeat found it is no lock, and goes', async t => {
+  t.timeout(30_000)
+  const { net, session } = await sessionPlayer(t, server())
+  const operator = await player(t, server())
+  const name = nameOf(t)
+  const key = keyIn(session, name)
+  const stopped = net.stopAnswers(methods.txn, creates(key))
+  const trying = session.mutex(name).tryLock()
+  const call = await stopped.caught()
+  stopped.off()
+  await call.apply()
+  await operator.etcd.put(key, 'operator')
+  call.lose()
+  t.is(await trying, undefined)
+  await line(operator.etcd, name, 0)
+  t.true((await session.mutex(name).lock()).held)
+})
+
+test('what somebody wrote over before whoever resumes its lease found it is no lock, and goes', async t => {
+  t.timeout(30_000)
+  const { session } = await sessionPlayer(t, server())
+  const { etcd } = await player(t, server())
+  const name = nameOf(t)
+  await session.mutex(name).lock()
+  const resumed = await etcd.session({ resume: await session.orphan() })
+  await etcd.put(keyIn(session, name), 'operator')
+  await t.throwsAsync(resumed.mutex(name).lock(), { code: 'LOCK_LOST' })
+  await line(etcd, name, 0)
+  t.true((await resumed.mutex(name).lock()).held)
+})
+
 test('a ghost that appears before its watch was created is found by reading after it', async t => {
   t.timeout(30_000)
   const { etcd, net, session } = await sessionPlayer(t, server())

@@ -264,6 +264,77 @@ test('a downgrade that is applied after its repeat does not undo the upgrade aft
   await hold.txn({ then: [op.put(`${name}-data`, '1')] })
 })
 
+test('a downgrade that is applied after it was given up does not undo the upgrade after it, also while readers wait', async t => {
+  const { net, session } = await sessionPlayer(t, server())
+  const other = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const hold = await session.rwMutex(name).writeLock()
+  const reading = other.session.rwMutex(name).readLock()
+  await line(other.etcd, name, 2)
+  const leaving = new AbortController()
+  const stopped = net.stopRequests(methods.txn, creates(Buffer.from(hold.key).toString()))
+  const downgrading = t.throwsAsync(hold.downgrade({ signal: leaving.signal }), { message: 'leaves' })
+  const late = await stopped.caught()
+  stopped.off()
+  leaving.abort(new Error('leaves'))
+  await downgrading
+  t.true(await hold.tryUpgrade(), 'nobody was told to read')
+  t.is(hold.mode, 'write')
+  await late.apply()
+  await quiet(other.net)
+  t.is(await stateOf(reading), 'pending', 'we write')
+  await hold.txn({ then: [op.put(`${name}-data`, '1')] })
+  await hold.downgrade()
+  await (await reading).unlock()
+})
+
+test('a downgrade that was given up and is applied before an upgrade counts: who reads since then is waited for by nobody', async t => {
+  const { net, session } = await sessionPlayer(t, server())
+  const other = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const hold = await session.rwMutex(name).writeLock()
+  const reading = other.session.rwMutex(name).readLock()
+  await line(other.etcd, name, 2)
+  const key = Buffer.from(hold.key).toString()
+  const leaving = new AbortController()
+  const stopped = net.stopRequests(methods.txn, creates(key))
+  const downgrading = t.throwsAsync(hold.downgrade({ signal: leaving.signal }), { message: 'leaves' })
+  const late = await stopped.caught(1)
+  leaving.abort(new Error('leaves'))
+  await downgrading
+  const upgrading = hold.tryUpgrade()
+  // It finds itself writing, and is about to write that again.
+  await (await stopped.caught(2)).deliver()
+  const again = await stopped.caught(3)
+  stopped.off()
+  await late.apply()
+  await reading
+  await again.deliver()
+  t.false(await upgrading)
+  t.is(hold.mode, 'read')
+  t.true(hold.held)
+})
+
+test('whoever gives up a change of mode hears of it at once, also behind another change', async t => {
+  const { net, session } = await sessionPlayer(t, server())
+  const hold = await session.rwMutex(nameOf(t)).writeLock()
+  const stopped = net.stopRequests(methods.txn, creates(Buffer.from(hold.key).toString()))
+  const downgrading = hold.downgrade()
+  const first = await stopped.caught()
+  stopped.off()
+  for (const how of ['downgrade', 'tryUpgrade'] as const) {
+    const leaving = new AbortController()
+    const changing = hold[how]({ signal: leaving.signal })
+    leaving.abort(new Error('leaves'))
+    const outcome = t.throwsAsync(changing, { message: 'leaves' })
+    t.is(await stateOf(outcome), 'fulfilled', how)
+  }
+  await first.deliver()
+  await downgrading
+  t.is(hold.mode, 'read')
+  t.true(await hold.tryUpgrade())
+})
+
 test('an upgrade that is applied after it was given up does not undo the downgrade after it', async t => {
   const { net, session } = await sessionPlayer(t, server())
   const other = await sessionPlayer(t, server())

@@ -569,6 +569,29 @@ test('an attempt that is given up unanswered and applied later leaves no slot ta
   }
 })
 
+test('orphan gives back what an attempt without an answer has taken, also while its repeat is on its way', async t => {
+  for (const how of ['acquire', 'tryAcquire'] as const) {
+    const { etcd, net, session } = await sessionPlayer(t, server())
+    const other = await sessionPlayer(t, server())
+    const name = nameOf(t)
+    const semaphore = session.semaphore(name, { permits: 3 })
+    await (await semaphore.acquire()).release()
+    const trap = net.stopAnswers(methods.txn, takes(name))
+    const acquiring = t.throwsAsync(semaphore[how](), { code: 'SESSION_CLOSED' })
+    const first = await trap.caught(1)
+    await first.apply()
+    first.lose()
+    const second = await trap.caught(2)
+    trap.off()
+    const orphaning = session.orphan()
+    await acquiring
+    await second.deliver()
+    const lease = await orphaning
+    t.deepEqual(await other.etcd.semaphore(name).holders(), [], 'nobody was told of them')
+    await etcd.lease.revoke(lease)
+  }
+})
+
 test('an attempt of the head that is given up unanswered can take nothing once its place is gone', async t => {
   const { etcd, net, session } = await sessionPlayer(t, server())
   const other = await sessionPlayer(t, server())
@@ -814,6 +837,47 @@ test('of permits left with a lease that are lost in part the rest goes, too', as
   t.true(again.fencingToken > held.fencingToken)
   t.deepEqual(again.slots, [0, 1, 2])
   await resumed.close()
+})
+
+test('a permit that was left with a lease and is somebody else’s by now is given to nobody', async t => {
+  const { etcd, session } = await sessionPlayer(t, server())
+  const elsewhere = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const semaphore = session.semaphore(name, { permits: 3 })
+  const left = [await semaphore.acquire(), await semaphore.acquire(), await semaphore.acquire()]
+  const resumed = await elsewhere.etcd.session({ resume: await session.orphan() })
+  const again = resumed.semaphore(name, { permits: 3 })
+  const first = await again.acquire()
+  t.is(first.fencingToken, left[0]!.fencingToken)
+  // Somebody did not want to wait for the lease to end.
+  await etcd.delete(left[1]!.key)
+  const theirs = await elsewhere.session.semaphore(name, { permits: 3 }).acquire()
+  t.is(theirs.slot, left[1]!.slot)
+  const second = await again.acquire()
+  t.is(second.fencingToken, left[2]!.fencingToken, 'the next that was left')
+  t.is(await again.tryAcquire(), undefined)
+  t.true((await etcd.txn({ if: [second.guard(), theirs.guard()], then: [] })).succeeded)
+})
+
+test('whoever gives up while it is seen whether a permit is still there leaves it to the next', async t => {
+  const { session } = await sessionPlayer(t, server())
+  const { etcd, net } = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const left = await session.semaphore(name, { permits: 2 }).acquire()
+  const resumed = await etcd.session({ resume: await session.orphan() })
+  const again = resumed.semaphore(name, { permits: 2 })
+  const trap = net.stopAnswers(methods.range)
+  const leaving = new AbortController()
+  const acquiring = t.throwsAsync(again.acquire({ signal: leaving.signal }), { message: 'leaves' })
+  // Places that were left in the line, then slots.
+  for (const reading of [1, 2]) await (await trap.caught(reading)).deliver()
+  const looking = await trap.caught(3)
+  trap.off()
+  leaving.abort(new Error('leaves'))
+  await acquiring
+  await looking.deliver()
+  await quiet(net)
+  t.is((await again.acquire()).fencingToken, left.fencingToken)
 })
 
 test('permits left with a lease stay taken until somebody asks for them, and what a crash left in the line is used up', async t => {

@@ -107,8 +107,8 @@ export const elections: readonly Mutant[] = [
     name: 'leads-with-a-dead-session',
     promise: 'whoever is made the leader while its session is over begins no term',
     file: 'recipes/internal/lead/candidate-campaign.ts',
-    find: 'await this.#session.reliable()',
-    replace: '',
+    find: '[this.#signal], this.#session.reliable())',
+    replace: '[this.#signal], Promise.resolve())',
     tests: [
       by('live/recipes/lead', 'whoever is made the leader while its session is over does not begin a term'),
     ],
@@ -171,5 +171,18 @@ export const elections: readonly Mutant[] = [
     replace: 'else this.#rebase(control)',
     tests: [by('live/recipes/election', 'an observer whose watch is late when it looks again skips nothing')],
     simulations: ['election'],
+  },
+  {
+    name: 'resuming-given-up-waits-for-the-lease',
+    promise: 'whoever gives up resuming hears of it at once, also while the session is in doubt',
+    file: 'recipes/internal/election/resume.ts',
+    find: 'await orAborted(session.engine, [abort.signal], session.reliable())',
+    replace: 'await orAborted(session.engine, [], session.reliable())',
+    tests: [
+      by(
+        'live/recipes/election',
+        'whoever gives up resuming hears of it at once, also while it is asked whether the session still exists',
+      ),
+    ],
   },
 ]

@@ -100,6 +100,45 @@ export const ghosts: readonly Mutant[] = [
     simulations: ['rw-mutex'],
   },
   {
+    name: 'ghost-of-whoever-had-the-lease-before-taken-over',
+    promise: 'whoever resumes a lease takes over what was left with it, and nothing that appears later',
+    file: 'recipes/internal/line/claim.ts',
+    find: 'own.isHaunted || resumed\n',
+    replace: 'own.isHaunted\n',
+    tests: [
+      by(
+        'live/recipes/ghosts',
+        'whoever resumes a lease takes over nothing that appears later: others have had the lock since',
+      ),
+    ],
+  },
+  {
+    name: 'ghost-under-the-name-of-what-was-left-taken-over',
+    promise: 'of a key that was left only the creation that was left is taken over',
+    file: 'recipes/internal/line/claim.ts',
+    find: 'haunted && createRevision !== left',
+    replace: 'haunted && createRevision > 0n && left === undefined',
+    tests: [
+      by(
+        'live/recipes/ghosts',
+        'whoever resumes a lease takes over what was left, and not what appears later under its name',
+      ),
+    ],
+  },
+  {
+    name: 'ghost-of-whoever-had-the-lease-before-stays',
+    promise: 'a ghost of whoever had the lease before goes also when it is met by somebody who only tries',
+    file: 'recipes/internal/line/vacancy.ts',
+    find: 'if (isGhost(stand, mine.createRevision)) stand.own.unanswered()',
+    replace: 'isGhost(stand, mine.createRevision)',
+    tests: [
+      by(
+        'live/recipes/ghosts',
+        'whoever resumes a lease takes over nothing that appears later: others have had the lock since',
+      ),
+    ],
+  },
+  {
     name: 'ghost-stays-while-its-turn-waits',
     promise: 'a ghost goes also while whoever has the turn of its key waits for the turn of another',
     file: 'recipes/internal/line/claim.ts',
@@ -117,8 +156,46 @@ export const ghosts: readonly Mutant[] = [
     name: 'ghost-laid-for-whoever-has-gone-on',
     promise: 'whoever goes on while a ghost is looked for finds it itself',
     file: 'src/session/own-key.ts',
-    find: 'return this.#layIf(() => this.#isResting)',
-    replace: 'return this.#layIf(() => true)',
+    find: 'return this.#layIf(() => this.#rest === rest)',
+    replace: 'return this.#layIf(() => this.#rest === rest || true)',
     tests: [by('session/ghosts', 'a ghost goes while whoever has the turn waits for another')],
+  },
+  {
+    name: 'ghost-laid-that-was-accounted-for',
+    promise: 'what was read in one rest is nothing to go by in the next: each ghost is accounted for once',
+    file: 'src/session/own-key.ts',
+    find: 'return this.#layIf(() => this.#rest === rest)',
+    replace: 'return this.#layIf(() => this.#rest !== undefined || this.#rest === rest)',
+    tests: [
+      by(
+        'session/ghosts',
+        'what was read before whoever has the turn went on is not laid while it rests again',
+      ),
+    ],
+  },
+  {
+    name: 'try-lock-takes-over-what-was-written-over',
+    promise: 'a key that somebody has written over and taken off its lease is no lock',
+    file: 'recipes/internal/line/vacancy.ts',
+    find: 'if (mine.lease !== leaseId) return undefined',
+    replace: 'if (mine.lease !== leaseId && mine.lease !== 0n) return undefined',
+    tests: [
+      by('live/recipes/ghosts', 'what somebody wrote over before its repeat found it is no lock, and goes'),
+    ],
+  },
+  {
+    name: 'what-was-written-over-stays',
+    promise:
+      'a key of ours that somebody has written over goes when we find it so: no lease would take it away',
+    file: 'recipes/internal/line/acquisition.ts',
+    find: 'if (taken !== undefined) throw placeTaken(taken)',
+    replace:
+      'if (taken !== undefined) this.#createRevision = undefined\n      if (taken !== undefined) throw placeTaken(taken)',
+    tests: [
+      by(
+        'live/recipes/ghosts',
+        'what somebody wrote over before whoever resumes its lease found it is no lock, and goes',
+      ),
+    ],
   },
 ]

@@ -339,6 +339,32 @@ export const line: readonly Mutant[] = [
     ],
   },
   {
+    name: 'change-of-mode-given-up-waits-for-its-turn',
+    promise: 'whoever gives up a change of mode hears of it at once, also behind another change',
+    file: 'recipes/read-write-hold.ts',
+    find: 'orAborted(this.#session.engine, [signal], changed',
+    replace: 'orAborted(this.#session.engine, [signal && undefined], changed',
+    tests: [
+      by(
+        'live/recipes/rw-mutex',
+        'whoever gives up a change of mode hears of it at once, also behind another change',
+      ),
+    ],
+  },
+  {
+    name: 'writer-that-finds-itself-writing-is-undone',
+    promise: 'whoever finds itself writing writes that anew: a downgrade on its way must not be applied',
+    file: 'recipes/internal/read-write/mode-change.ts',
+    find: 'if (kv.modRevision !== known) {',
+    replace: 'if (kv.modRevision !== known || isThere) {',
+    tests: [
+      by(
+        'live/recipes/rw-mutex',
+        'a downgrade that is applied after it was given up does not undo the upgrade after it, also while readers wait',
+      ),
+    ],
+  },
+  {
     name: 'upgrade-under-way-outlasts-a-downgrade',
     promise: 'after a downgrade the hold counts as reading, whatever was under way before',
     file: 'recipes/read-write-hold.ts',
@@ -363,8 +389,8 @@ export const line: readonly Mutant[] = [
     name: 'left-permits-given-twice',
     promise: 'what was left with a lease is given to one who asks for it',
     file: 'recipes/internal/semaphore/left-slots.ts',
-    find: 'left.splice(index, 1)[0]',
-    replace: 'left.slice(index)[0]',
+    find: 'left.splice(index, 1)',
+    replace: 'left.slice(index)',
     tests: [
       by(
         'live/recipes/semaphore',

@@ -81,6 +81,45 @@ export const semaphore: readonly Mutant[] = [
     simulations: ['semaphore'],
   },
   {
+    name: 'semaphore-gives-what-was-left-unseen',
+    promise: 'a permit that was left with a lease is given only if it is still there',
+    file: 'recipes/internal/semaphore/left-slots.ts',
+    find: 'now?.some(taken => isSame(taken, wanted))',
+    replace: 'now === undefined || isSame(wanted, wanted)',
+    tests: [
+      by(
+        'live/recipes/semaphore',
+        'a permit that was left with a lease and is somebody else’s by now is given to nobody',
+      ),
+    ],
+  },
+  {
+    name: 'semaphore-loses-what-was-left-to-whoever-gave-up',
+    promise: 'whoever gives up before it was given what was left leaves it to the next',
+    file: 'recipes/internal/semaphore/left-slots.ts',
+    find: 'left.unshift(wanted)',
+    replace: 'continue',
+    tests: [
+      by(
+        'live/recipes/semaphore',
+        'whoever gives up while it is seen whether a permit is still there leaves it to the next',
+      ),
+    ],
+  },
+  {
+    name: 'semaphore-ghosts-forgotten-by-orphan',
+    promise: 'orphan gives back what unanswered claims took, also of those still asked for when it begins',
+    file: 'recipes/internal/semaphore/slot-ghosts.ts',
+    find: 'if (this.#suspects.size > 0) this.#sweep()',
+    replace: 'this.#stop()\n    if (this.#suspects.size > 0) this.#sweep()',
+    tests: [
+      by(
+        'live/recipes/semaphore',
+        'orphan gives back what an attempt without an answer has taken, also while its repeat is on its way',
+      ),
+    ],
+  },
+  {
     name: 'semaphore-sweeps-what-was-told',
     promise: 'a permit somebody was told of is no ghost',
     file: 'recipes/internal/semaphore/slot-ghosts.ts',
