@@ -79,6 +79,7 @@ export async function whileInSession<Result>(
 ): Promise<Result> {
   let timer: Timer | undefined
   const listen = () => {
+    overSince.set(session, stage.world.nowMs)
     timer = process.setTimer(1, () =>
       stage.unexpected(new Error('its session is over, and it waits on'), where),
     )
@@ -119,9 +120,17 @@ export function isHeld(stage: Stage, session: Session, handle: Handle): boolean 
   return held
 }
 
-/** What is granted is ours when it is told: no time passes between the two. */
-export function heldFromTheFirst(stage: Stage, handle: Handle, where: string): void {
-  if (!handle.held) stage.unexpected(new Error(`${handle.name} was granted, and had been lost`), where)
+/** When sessions ended in which somebody waited. */
+const overSince = new WeakMap<Session, number>()
+
+/**
+ * What is granted is ours when it is told: no time passes between the two. In one batch with the grant there may be the
+ * news that all is over.
+ */
+export function heldFromTheFirst({ stage, session }: SessionScene, handle: Handle, where: string): void {
+  const isJustOver = session.signal.aborted && overSince.get(session) === stage.world.nowMs
+  if (!handle.held && !isJustOver)
+    stage.unexpected(new Error(`${handle.name} was granted, and had been lost`), where)
 }
 
 /** Does it soon after the play is over. Returns how to forget it. */

@@ -143,7 +143,7 @@ async function campaign(
 /** Some time as the leader: proclaims, looks whether it still leads, writes what only the leader may. */
 async function reign(scene: Scene, leadership: Leadership, acquisition: OpenAcquisition): Promise<void> {
   const { process, stage, session, random, held, inherited } = scene
-  heldFromTheFirst(stage, leadership, 'campaign')
+  heldFromTheFirst(scene, leadership, 'campaign')
   const { belief } = acquisition
   const token = leadership.fencingToken
   const resumes = inherited?.find(({ hold }) => hold.fencingToken === token)?.acquisition.id

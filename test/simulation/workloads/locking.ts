@@ -151,7 +151,7 @@ async function acquire(
       for (const acquisition of acquisitions) acquisition.settle('failed')
       return undefined
     }
-    heldFromTheFirst(stage, hold, 'lock')
+    heldFromTheFirst(scene, hold, 'lock')
     const keys = hold.keys.map(key => mapKey(key))
     for (const { id, line, belief, settle } of acquisitions) {
       const key = keys.find(one => one.startsWith(line)) as string

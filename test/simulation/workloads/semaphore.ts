@@ -182,7 +182,7 @@ async function acquire(scene: Scene, semaphore: Semaphore, again?: number): Prom
   try {
     const how = again === undefined && random.chance(0.2) ? 'tryAcquire' : 'acquire'
     const permit = await whileInSession(scene, how, () => semaphore[how]({ count, signal: giveUp?.signal }))
-    if (permit !== undefined) heldFromTheFirst(stage, permit, 'acquire')
+    if (permit !== undefined) heldFromTheFirst(scene, permit, 'acquire')
     return permit
   } catch (error) {
     if (!giveUp?.signal.aborted) expected(stage, error, 'acquire')
