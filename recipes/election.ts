@@ -17,7 +17,7 @@ import { type Claim, claimFailed, giveUp, linePrefix, placeKey, type Wish } from
 import { placeGone } from './internal/line/place.ts'
 import { oneAtATime } from './internal/line/rule.ts'
 import { tryAcquire } from './internal/line/try-acquire.ts'
-import { firstOf } from './internal/signals.ts'
+import { firstOf, orAborted } from './internal/signals.ts'
 import { LeaderInfo } from './leader-info.ts'
 import { Leadership } from './leadership.ts'
 import { checkedLock, checkName, type LockOptions } from './lock-options.ts'
@@ -200,7 +200,7 @@ export class Election extends ElectionView {
         session.doubt()
         throw placeGone(claim.stands[0]!.own, createRevision)
       }
-      await session.reliable()
+      await orAborted(session.engine, [signal, session.closing], session.reliable())
       abort.throwIfAborted()
       return new Leadership(session, this.#name, claim, { value, modRevision })
     } catch (error) {

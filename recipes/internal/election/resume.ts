@@ -6,7 +6,7 @@ import type { KeyValue, KeyValue as WireKeyValue } from '../../../src/wire/gen/k
 import { SortOrder, SortTarget } from '../../../src/wire/gen/rpc.g.ts'
 import { methods } from '../../../src/wire/methods.ts'
 import { type Claim, endTurns, takeTurns, type Wish } from '../line/claim.ts'
-import { firstOf } from '../signals.ts'
+import { firstOf, orAborted } from '../signals.ts'
 
 export interface Resumed {
   readonly claim: Claim
@@ -34,7 +34,7 @@ export async function resumeClaim(
       signal: abort.signal,
       timeoutMs,
     })
-    await session.reliable()
+    await orAborted(session.engine, [signal, session.closing], session.reliable())
     abort.throwIfAborted()
     const leads =
       mine?.createRevision === createRevision &&

@@ -163,4 +163,32 @@ export const elections: readonly Mutant[] = [
       ),
     ],
   },
+  {
+    name: 'campaign-deaf-after-sleep',
+    promise:
+      'whoever campaigns is heard at once, also while it is not known whether its session outlived a sleep',
+    file: 'recipes/election.ts',
+    find: 'await orAborted(session.engine, [signal, session.closing], session.reliable())',
+    replace: 'await session.reliable()',
+    tests: [
+      by(
+        'live/recipes/election',
+        'whoever campaigns with what was left to it is heard at once while nobody says whether its session outlived the sleep of its machine',
+      ),
+    ],
+  },
+  {
+    name: 'resume-deaf-after-sleep',
+    promise:
+      'whoever resumes is heard at once, also while it is not known whether its session outlived a sleep',
+    file: 'recipes/internal/election/resume.ts',
+    find: 'await orAborted(session.engine, [signal, session.closing], session.reliable())',
+    replace: 'await session.reliable()',
+    tests: [
+      by(
+        'live/recipes/election',
+        'whoever resumes is heard at once while nobody says whether its session outlived the sleep of its machine',
+      ),
+    ],
+  },
 ]

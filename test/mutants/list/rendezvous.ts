@@ -177,4 +177,31 @@ export const rendezvous: readonly Mutant[] = [
       ),
     ],
   },
+  {
+    name: 'barrier-hold-deaf-after-sleep',
+    promise: 'a hold is given up at once, also while it is not known whether its session outlived a sleep',
+    file: 'recipes/barrier.ts',
+    find: 'await orAborted(this.#engine, [leaving.signal], this.#session.reliable())',
+    replace: 'await this.#session.reliable()',
+    tests: [
+      by(
+        'live/recipes/barrier',
+        'a hold is given up at once while nobody says whether its session outlived the sleep of its machine',
+      ),
+    ],
+  },
+  {
+    name: 'gathering-deaf-after-sleep',
+    promise:
+      'whoever enters is heard at once, also while it is not known whether its session outlived a sleep',
+    file: 'recipes/internal/barrier/gather.ts',
+    find: 'await orAborted(session.engine, [leaving.signal], session.reliable())',
+    replace: 'await session.reliable()',
+    tests: [
+      by(
+        'live/recipes/double-barrier',
+        'whoever enters is heard at once while nobody says whether its session outlived the sleep of its machine',
+      ),
+    ],
+  },
 ]
