@@ -107,10 +107,10 @@ export class CyclicBarrier {
 
   /** Resolves with how far it is. One round trip, two where it was used through another object since. */
   async status(options: CallOptions = {}): Promise<CyclicBarrierStatus> {
-    const { signal } = checkCall(options, [], 'status')
+    options = checkCall(options, [], 'status')
     const { rounds } = this.#gathering
     for (let { generation } = rounds.latest; ; ) {
-      const { round, present } = await rounds.look(generation, signal)
+      const { round, present } = await rounds.look(generation, options)
       if (round.generation === generation)
         return { generation, waiting: present.length, broken: round.phase === 'broken' }
       generation = round.generation
@@ -120,7 +120,7 @@ export class CyclicBarrier {
   async #renew(signal: AbortSignal): Promise<void> {
     const { rounds } = this.#gathering
     const { engine } = this.#session
-    const { round } = await persist(engine, signal, () => rounds.look(rounds.latest.generation, signal))
+    const { round } = await persist(engine, signal, () => rounds.look(rounds.latest.generation, { signal }))
     let now = round
     // Whoever is faster may have ended the round as well, which is what was asked for, or have broken it.
     while (now.generation === round.generation)

@@ -96,11 +96,9 @@ export class Latch {
     let isInDoubt = false
     for (let now = await this.#read(options); ; ) {
       if (now.id === id) return true
-      if (remaining(now) > 0) {
-        // Ours may have been set and have run out, unseen, before this one.
-        if (isInDoubt) throw this.#unknown('whether its count was set could not be learnt')
-        return false
-      }
+      // Ours may have been set and have run out, unseen, before this one.
+      if (isInDoubt) throw this.#unknown('whether its count was set could not be learnt')
+      if (remaining(now) > 0) return false
       const next = { round: now.round + 1, total: count, base: String(now.version + 1n), id }
       const { header, succeeded, responses } = await this.#engine.submitter.submit({
         method: methods.txn,

@@ -160,6 +160,22 @@ test('a count whose answer was lost is known to be ours', async t => {
   t.is(await latchOf(here, name).count(), 2)
 })
 
+test('a count whose answer was lost while two rounds went by is told as unknown, and no other is set', async t => {
+  const { name, here, there } = await arrange(t)
+  const other = latchOf(there, name)
+  const trap = here.net.stopAnswers(methods.txn)
+  const setting = t.throwsAsync(latchOf(here, name).trySetCount(1))
+  const lost = await trap.caught()
+  trap.off()
+  await other.countDown('a')
+  t.true(await other.trySetCount(1))
+  await other.countDown('a')
+  lost.lose()
+  const error = await setting
+  t.true(EtcdError.is(error) && error.outcome === 'unknown')
+  t.is(await other.count(), 0)
+})
+
 test('who waits for one round is not kept by the next', async t => {
   const { name, here, there } = await arrange(t)
   await latchOf(there, name).trySetCount(1)

@@ -204,4 +204,25 @@ export const rendezvous: readonly Mutant[] = [
       ),
     ],
   },
+  {
+    name: 'cyclic-barrier-status-without-end',
+    promise: 'a status is waited for as long as was said',
+    file: 'recipes/internal/barrier/rounds.ts',
+    find: 'signal,\n      timeoutMs,',
+    replace: 'signal,\n      timeoutMs: timeoutMs && undefined,',
+    tests: [by('live/recipes/cyclic-barrier', 'a status is waited for as long as was said, and no longer')],
+  },
+  {
+    name: 'latch-set-twice',
+    promise: 'a count whose answer was lost is not set once more when rounds went by',
+    file: 'recipes/latch.ts',
+    find: "if (isInDoubt) throw this.#unknown('whether its count",
+    replace: "if (isInDoubt && remaining(now) > 0) throw this.#unknown('whether its count",
+    tests: [
+      by(
+        'live/recipes/latch',
+        'a count whose answer was lost while two rounds went by is told as unknown, and no other is set',
+      ),
+    ],
+  },
 ]
