@@ -75,7 +75,11 @@ export class Lease {
     this.#space = parts.space
   }
 
-  /** Resolves with a lease of at least `ttl` seconds. Repeated when an answer is lost, for it names its own id. One round trip. */
+  /**
+   * Resolves with a lease of at least `ttl` seconds. Repeated when an answer is lost, for it names its own id. Where
+   * you have chosen it, LEASE_EXISTS with the outcome `unknown` then says that the lease is yours or somebody else's.
+   * One round trip.
+   */
   async grant(ttl: number, options: GrantOptions = {}): Promise<Granted> {
     options = checkCall(options, ['id'], 'grant')
     const { id, ttl: granted } = await this.#grant(checkTtl(ttl), options)
@@ -193,6 +197,8 @@ export class Lease {
       throw anotherLease(id, response)
     } catch (error) {
       if (!unanswered) throw error
+      // Somebody else may have chosen the same id: then it is neither ours to use nor ours to revoke.
+      if (chosen !== undefined) throw error
       // An attempt whose answer was lost did it, perhaps the first. What was asked for is the least it granted.
       if (EtcdError.is(error, 'LEASE_EXISTS')) return { id, ttl, sent: sends[0]! }
       // Nobody will use what may have been granted.

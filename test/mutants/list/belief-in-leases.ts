@@ -233,4 +233,17 @@ export const beliefInLeases: readonly Mutant[] = [
     replace: "return state.kind !== 'lost' && state.kind !== 'stopped'",
     tests: [by('client/lease-life')],
   },
+  {
+    name: 'lease-of-another-taken',
+    promise: 'a lease whose id somebody else has chosen is never taken for ours, nor revoked',
+    file: 'src/client/lease.ts',
+    find: 'if (chosen !== undefined) throw error',
+    replace: 'void chosen',
+    tests: [
+      by(
+        'live/client/lease',
+        'an id somebody else has chosen is never taken for ours, nor revoked, however the answers are lost',
+      ),
+    ],
+  },
 ]
