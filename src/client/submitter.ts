@@ -12,7 +12,7 @@ import type { Answers } from './answers.ts'
 import type { Connections, ReadyConnection } from './connections.ts'
 import type { Footprint } from './footprint.ts'
 import { notUnderstood } from './not-understood.ts'
-import type { Tokens } from './tokens.ts'
+import { isFinal, type Tokens } from './tokens.ts'
 
 /** A repeatable attempt that takes longer is made again elsewhere. */
 const ATTEMPT_TIMEOUT_MS = 2000
@@ -186,7 +186,7 @@ export class Submitter {
       (resolve, reject) => {
         this.#tokens
           .obtain(endpoint, ready.link, call.submission.consistency !== 'serializable')
-          .then(resolve, reject)
+          .then(resolve, error => reject(EtcdError.is(error) ? call.failed(withoutToken(error)) : error))
         return () => {}
       },
     )
@@ -200,9 +200,9 @@ export class Submitter {
         : result.failure
     if (result === 'over') ready.connection.timedOut(ready.link)
     const verdict = judge(failure, { method: 'Authenticate', endpoint: endpoint.url })
-    if (verdict.failure === 'rejected') throw call.failed(verdict.error)
-    // Whatever became of the authentication, the call itself has not been sent.
-    await this.#pause(call, ready, verdict.error, 'elsewhere')
+    if (isFinal(verdict)) throw call.failed(verdict.error)
+    const retry = verdict.retry === 'after-backoff' ? 'after-backoff' : 'elsewhere'
+    await this.#pause(call, ready, withoutToken(verdict.error), retry)
     return undefined
   }
 
@@ -434,6 +434,17 @@ class Call {
       grpcStatus: error.grpcStatus,
     })
   }
+}
+
+/** Whatever became of the authentication, the call itself has not been sent. */
+function withoutToken(error: EtcdError): EtcdError {
+  const { code, message, endpoint, grpcStatus } = error
+  return new EtcdError(code, `${message}; what was to follow it was not sent`, {
+    outcome: 'not-sent',
+    endpoint,
+    cause: error,
+    grpcStatus,
+  })
 }
 
 function fromThePast(call: Call, endpoint: Endpoint, revision: bigint, floor: bigint): EtcdError {
