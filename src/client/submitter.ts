@@ -179,9 +179,10 @@ export class Submitter {
   /** Headers with a token, or undefined after a failure that was waited out. */
   async #authenticate(call: Call, ready: ReadyConnection): Promise<CallMetadata | undefined> {
     const { endpoint } = ready.connection
+    const timeoutMs = call.attemptTimeoutMs()
     const result = await this.#wait<Awaited<ReturnType<Tokens['obtain']>>>(
       call,
-      call.attemptTimeoutMs(),
+      timeoutMs,
       undefined,
       (resolve, reject) => {
         this.#tokens
@@ -198,7 +199,7 @@ export class Submitter {
       result === 'over'
         ? { status: DEADLINE_EXCEEDED, message: 'no answer in time', sent: true }
         : result.failure
-    if (result === 'over') ready.connection.timedOut(ready.link)
+    if (result === 'over') ready.connection.timedOut(ready.link, timeoutMs)
     const verdict = judge(failure, { method: 'Authenticate', endpoint: endpoint.url })
     if (isFinal(verdict)) throw call.failed(verdict.error)
     const retry = verdict.retry === 'after-backoff' ? 'after-backoff' : 'elsewhere'
@@ -227,7 +228,7 @@ export class Submitter {
       }
     })
     if (outcome !== 'over') return outcome
-    connection.timedOut(link)
+    connection.timedOut(link, timeoutMs)
     return {
       kind: 'failure',
       failure: {

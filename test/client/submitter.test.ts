@@ -463,6 +463,33 @@ test('two reads in a row without an answer end the connection, one answer betwee
   await second
 })
 
+test('calls that give up soon end no connection on which others wait in patience, unless it is silent for long', async t => {
+  const { transport, runtime, get, put } = arrange({ addresses: [A] })
+  const first = get()
+  await settle()
+  transport.onlyOpen.answer()
+  await first
+  const link = transport.link(A)
+  const written = put()
+  await settle()
+  const answer = transport.onlyOpen
+  for (let call = 0; call < 3; call++) {
+    const hurried = failure(t, get({ timeoutMs: 10 }))
+    await runtime.advance(10)
+    t.is((await hurried).code, 'TIMEOUT')
+  }
+  t.is(link.state.kind, 'ready')
+  answer.answer()
+  await written
+  for (let call = 0; call < 10; call++) {
+    t.is(link.state.kind, 'ready')
+    const hurried = failure(t, get({ timeoutMs: 200 }))
+    await runtime.advance(200)
+    await hurried
+  }
+  t.is(link.state.kind, 'closed')
+})
+
 test('a member that has lost its leader is left by the calls that follow, also where none may be repeated', async t => {
   const { transport, put } = arrange()
   transport.respond = call =>

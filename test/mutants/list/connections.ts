@@ -143,4 +143,17 @@ export const connections: readonly Mutant[] = [
       ),
     ],
   },
+  {
+    name: 'hurried-calls-end-the-connection',
+    promise: 'calls that give up soon end no connection on which others wait',
+    file: 'src/client/connection.ts',
+    find: 'const SILENCE_UNTIL_DEAD_MS = 2000',
+    replace: 'const SILENCE_UNTIL_DEAD_MS = 0',
+    tests: [
+      by(
+        'client/submitter',
+        'calls that give up soon end no connection on which others wait in patience, unless it is silent for long',
+      ),
+    ],
+  },
 ]
