@@ -1,4 +1,4 @@
-import { quietController } from '../support/abort.ts'
+import { onAbort, quietController } from '../support/abort.ts'
 import { checkInteger, checkRevision } from '../support/options.ts'
 import { ownOnly } from '../support/own.ts'
 import type { Runtime } from '../support/runtime.ts'
@@ -44,7 +44,7 @@ export interface LeaseRenewal {
   readonly id: bigint
   /** Milliseconds it may still be relied on if nothing more is heard; read from the clock each time. */
   readonly remainingMs: number
-  /** Aborts with SESSION_LOST when the lease cannot be relied on any more. */
+  /** Aborts when the lease cannot be relied on any more: with SESSION_LOST, or CLIENT_CLOSED with the client. */
   readonly signal: AbortSignal
   /** Stops renewing; the lease runs out by itself. */
   stop(): void
@@ -62,17 +62,21 @@ export class Lease {
   readonly #keeper: LeaseKeeper
   readonly #runtime: Runtime
   readonly #space: KeySpace
+  readonly #closing: AbortSignal
 
   constructor(parts: {
     readonly submitter: Submitter
     readonly keeper: LeaseKeeper
     readonly runtime: Runtime
     readonly space: KeySpace
+    /** Aborts when nothing is renewed any more. */
+    readonly closing: AbortSignal
   }) {
     this.#submitter = parts.submitter
     this.#keeper = parts.keeper
     this.#runtime = parts.runtime
     this.#space = parts.space
+    this.#closing = parts.closing
   }
 
   /**
@@ -156,18 +160,25 @@ export class Lease {
   async keepAlive(id: bigint, options: CallOptions = {}): Promise<LeaseRenewal> {
     options = checkCall(options, [], 'keepAlive')
     const loss = quietController()
+    let stopListening = () => {}
     const kept = await this.adopt(checkLeaseId(id), options, {
       changed: state => {
-        if (state.kind === 'lost') loss.abort(state.error)
+        if (state.kind !== 'lost') return
+        stopListening()
+        loss.abort(state.error)
       },
     })
+    if (!loss.signal.aborted) stopListening = onAbort(this.#closing, reason => loss.abort(reason))
     return {
       id,
       signal: loss.signal,
       get remainingMs() {
         return kept.remainingMs
       },
-      stop: () => kept.stop(),
+      stop: () => {
+        stopListening()
+        kept.stop()
+      },
     }
   }
 

@@ -30,6 +30,20 @@ test('an id of your own is taken once', async t => {
   t.is((await etcd.lease.grant(60, { id })).id, id)
 })
 
+test('a renewal ends with its client, and says so, unless it was stopped before', async t => {
+  const { servers, etcd: other } = live()
+  const { etcd } = await player(t, servers)
+  const { id } = await other.lease.grant(60)
+  const { id: stoppedId } = await other.lease.grant(60)
+  const renewal = await etcd.lease.keepAlive(id)
+  const stopped = await etcd.lease.keepAlive(stoppedId)
+  stopped.stop()
+  await etcd.close()
+  t.is(renewal.remainingMs, 0)
+  t.true(EtcdError.is(renewal.signal.reason, 'CLIENT_CLOSED'))
+  t.false(stopped.signal.aborted)
+})
+
 test('an id somebody else has chosen is never taken for ours, nor revoked, however the answers are lost', async t => {
   const { etcd: other, servers } = live()
   const { etcd, net } = await player(t, servers)

@@ -328,6 +328,18 @@ test('whoever enters is heard at once while nobody says whether its session outl
   t.is((await barrierOf(here, name, 1).enter()).generation, 1)
 })
 
+test('whoever was refused to leave may try again when that is mended', async t => {
+  const { name, players } = await arrange(t, 2)
+  const entries = await Promise.all(players.map(one => barrierOf(one, name, 2).enter()))
+  const { etcd } = players[0]!
+  const state = (await etcd.get(`${name}/state`))!.value
+  await etcd.put(`${name}/state`, 'nonsense')
+  await t.throwsAsync(entries[0]!.leave(), { code: 'PROTOCOL' })
+  await etcd.put(`${name}/state`, state)
+  await Promise.all(entries.map(entry => entry.leave()))
+  t.deepEqual(await membersOf(players[0]!, name), [])
+})
+
 test('a closed session rejects and sends nothing, and leaving after it is told', async t => {
   const { name, players } = await arrange(t, 2)
   const [a, b] = players as [SessionPlayer, SessionPlayer]

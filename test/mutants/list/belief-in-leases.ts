@@ -246,4 +246,14 @@ export const beliefInLeases: readonly Mutant[] = [
       ),
     ],
   },
+  {
+    name: 'renewal-outlives-its-client',
+    promise: 'whoever relies on a renewal hears when its client is closed',
+    file: 'src/client/lease.ts',
+    find: 'onAbort(this.#closing, reason => loss.abort(reason))',
+    replace: 'onAbort(undefined, reason => loss.abort(reason))',
+    tests: [
+      by('live/client/lease', 'a renewal ends with its client, and says so, unless it was stopped before'),
+    ],
+  },
 ]

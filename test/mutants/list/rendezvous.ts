@@ -225,4 +225,14 @@ export const rendezvous: readonly Mutant[] = [
       ),
     ],
   },
+  {
+    name: 'refused-leave-never-repeated',
+    promise: 'whoever was refused to leave a double barrier may try again',
+    file: 'recipes/double-barrier.ts',
+    find: 'this.#left = undefined',
+    replace: 'void this.#left',
+    tests: [
+      by('live/recipes/double-barrier', 'whoever was refused to leave may try again when that is mended'),
+    ],
+  },
 ]
