@@ -84,6 +84,34 @@ test('repeatable reads: two reads of different revisions that a snapshot read br
   t.deepEqual(value, ['2', '2'])
 })
 
+test('what was only read is not confirmed by a member that answers from the past', async t => {
+  const { etcd, net } = await player(t, server())
+  const p = uniquePrefix(t)
+  const write = (value: string) =>
+    etcd.stm(tx => {
+      for (const key of ['a', 'b']) tx.put(`${p}${key}`, value)
+    })
+  const { revision: past } = await write('1')
+  let runs = 0
+  const confirmations = net.stopRequests(
+    methods.txn,
+    ({ compare, success }) => compare.length > 0 && success.every(({ request }) => request?.kind === 'range'),
+  )
+  const reading = etcd.stm(
+    async tx => {
+      runs += 1
+      const a = (await tx.get(`${p}a`))?.text()
+      if (runs === 1) await write('2')
+      return [a, (await tx.get(`${p}b`))?.text()]
+    },
+    { isolation: 'repeatable-reads' },
+  )
+  const confirmation = await confirmations.caught()
+  confirmations.off()
+  await confirmation.deliver({ header: { revision: past }, succeeded: true, responses: [] })
+  t.deepEqual((await reading).value, ['2', '2'])
+})
+
 test('repeatable reads: nobody hears of an error found in a state that never was', async t => {
   const { etcd } = await player(t, server())
   const other = await player(t, server())
@@ -506,11 +534,6 @@ test('a retry whose event was lost looks for itself after a while', async t => {
   t.is(runtime.pending(30_000), 0)
 })
 
-/** Is this a commit that puts something? */
-function writes({ success }: TxnRequest): boolean {
-  return success.some(({ request }) => request?.kind === 'put')
-}
-
 test('a read that nobody waits for any more, since another has failed, is no unhandled rejection', async t => {
   const unhandled: unknown[] = []
   const listener = (reason: unknown) => void unhandled.push(reason)
@@ -559,3 +582,8 @@ test('a read that nobody waits for any more, since another has failed, is no unh
   await turns()
   t.deepEqual(unhandled, [], 'it runs again')
 })
+
+/** Is this a commit that puts something? */
+function writes({ success }: TxnRequest): boolean {
+  return success.some(({ request }) => request?.kind === 'put')
+}

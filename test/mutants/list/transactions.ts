@@ -250,4 +250,17 @@ export const transactions: readonly Mutant[] = [
     replace: 'setTimer(CHECK_MS, () => {})',
     tests: [by('live/recipes/stm-edges', 'a retry whose event was lost looks for itself after a while')],
   },
+  {
+    name: 'stm-confirmed-from-the-past',
+    promise: 'what was only read is not confirmed by a member that answers from the past',
+    file: 'recipes/internal/stm/courier.ts',
+    find: "repeat === 'read' ? 'linearizable' : undefined",
+    replace: "repeat === 'once' ? 'linearizable' : undefined",
+    tests: [
+      by(
+        'live/recipes/stm-edges',
+        'what was only read is not confirmed by a member that answers from the past',
+      ),
+    ],
+  },
 ]
