@@ -156,4 +156,17 @@ export const requests: readonly Mutant[] = [
     replace: 'this.#aborts.on(undefined, error => leave(() => call.failed(error as EtcdError)))',
     tests: [by('client/submitter')],
   },
+  {
+    name: 'reading-transaction-from-the-past',
+    promise: 'a transaction that only reads is not answered from before what its client was told',
+    file: 'src/client/kv.ts',
+    find: "readOnly && isLinearizable(request) ? 'linearizable' : undefined",
+    replace: "!readOnly && isLinearizable(request) ? 'linearizable' : undefined",
+    tests: [
+      by(
+        'live/client/txn',
+        'a transaction that only reads is not answered from before what its client was told, unless it asks for that',
+      ),
+    ],
+  },
 ]
