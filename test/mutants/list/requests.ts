@@ -169,4 +169,17 @@ export const requests: readonly Mutant[] = [
       ),
     ],
   },
+  {
+    name: 'told-after-it-stopped-listening',
+    promise: 'whoever has stopped listening to a signal hears nothing of it',
+    file: 'src/support/abort.ts',
+    find: 'if (actions.delete(action)) action(signal.reason)',
+    replace: 'if (actions.delete(action) || true) action(signal.reason)',
+    tests: [
+      by(
+        'client/listeners',
+        'whoever stops listening to a signal while others are told that it aborted hears nothing',
+      ),
+    ],
+  },
 ]
