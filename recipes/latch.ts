@@ -21,6 +21,7 @@ import {
   readOf,
   versionOf,
 } from './internal/barrier/wire.ts'
+import { timeOf } from './internal/call-time.ts'
 import { untilKeys } from './internal/watched-keys.ts'
 
 export interface LatchWaitOptions {
@@ -91,10 +92,10 @@ export class Latch {
    */
   async trySetCount(count: number, options: CallOptions = {}): Promise<boolean> {
     checkInteger(count, 'count', { min: 1 })
-    options = checkCall(options, [], 'trySetCount')
+    const time = timeOf(this.#engine, checkCall(options, [], 'trySetCount'))
     const id = Buffer.from(this.#engine.runtime.randomBytes(9)).toString('hex')
     let isInDoubt = false
-    for (let now = await this.#read(options); ; ) {
+    for (let now = await this.#read(time()); ; ) {
       if (now.id === id) return true
       // Ours may have been set and have run out, unseen, before this one.
       if (isInDoubt) throw this.#unknown('whether its count was set could not be learnt')
@@ -110,7 +111,7 @@ export class Latch {
         footprint: this.#footprint,
         // Guarded by the revision it writes over: made twice, it finds its own id.
         repeat: 'idempotent',
-        ...options,
+        ...time(),
         onUnanswered: () => {
           isInDoubt = true
         },
@@ -135,9 +136,9 @@ export class Latch {
   async countDown(participant?: Bytes, options: CallOptions = {}): Promise<number> {
     const call = toBytes(Buffer.from(this.#engine.runtime.randomBytes(9)).toString('hex'))
     const id = participant === undefined ? call : checkedName(participant, 'a participant')
-    options = checkCall(options, [], 'countDown')
+    const time = timeOf(this.#engine, checkCall(options, [], 'countDown'))
     let isInDoubt = false
-    for (let now = this.#latest.round > 0 ? this.#latest : await this.#read(options); ; ) {
+    for (let now = this.#latest.round > 0 ? this.#latest : await this.#read(time()); ; ) {
       const tried = now
       if (tried.round === 0) throw this.#unset()
       const mark = concat(this.#prefix, toBytes(`${tried.round}/`), id)
@@ -151,7 +152,7 @@ export class Latch {
         footprint: this.#footprint,
         // Marks what it counts: made twice, it finds the mark.
         repeat: 'idempotent',
-        ...options,
+        ...time(),
         onUnanswered: () => {
           isInDoubt = true
         },
