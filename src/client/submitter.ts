@@ -302,7 +302,9 @@ export class Submitter {
       // Between two waits nobody listens: nothing is begun for a caller that has left.
       if (signal?.aborted) return reject(signal.reason)
       if (closing.aborted) return reject(call.failed(closing.reason))
+      let waiting = true
       const finish = () => {
+        waiting = false
         timer.cancel()
         stopAbort()
         stopClosing()
@@ -319,11 +321,14 @@ export class Submitter {
         reject(reason())
       }
       const cancel = begin(
+        // What was cancelled may tell of its end at once, which is not why the wait is over.
         value => {
+          if (!waiting) return
           finish()
           resolve(value)
         },
         error => {
+          if (!waiting) return
           finish()
           reject(error)
         },

@@ -182,4 +182,18 @@ export const requests: readonly Mutant[] = [
       ),
     ],
   },
+  {
+    name: 'end-of-a-cancelled-call-taken-for-its-answer',
+    promise:
+      'a write that is given up says why, also when its transport tells of the end of the call at once',
+    file: 'src/client/submitter.ts',
+    find: 'if (!waiting) return\n          finish()\n          resolve(value)',
+    replace: 'finish()\n          resolve(value)',
+    tests: [
+      by(
+        'live/client/kv',
+        'a write that is given up says why, also when its transport tells of the end of the call at once',
+      ),
+    ],
+  },
 ]
