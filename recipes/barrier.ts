@@ -245,7 +245,9 @@ class Holding {
       )
       // An attempt before the one that was answered may still be on its way.
       if (this.#isInDoubt) await orAborted(this.#engine, [leaving.signal], this.#key.fence(this.#until))
-      await this.#session?.reliable()
+      // After the machine slept that may take as long as nobody answers.
+      if (this.#session !== undefined)
+        await orAborted(this.#engine, [leaving.signal], this.#session.reliable())
       leaving.signal.throwIfAborted()
       return this.#createRevision
     } finally {

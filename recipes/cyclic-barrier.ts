@@ -7,6 +7,7 @@ import { gather } from './internal/barrier/gather.ts'
 import type { Gathering } from './internal/barrier/gathering.ts'
 import { Rounds } from './internal/barrier/rounds.ts'
 import { checkedName, persist } from './internal/barrier/wire.ts'
+import { timeOf } from './internal/call-time.ts'
 import { orAborted } from './internal/signals.ts'
 
 export interface CyclicBarrierOptions {
@@ -107,10 +108,10 @@ export class CyclicBarrier {
 
   /** Resolves with how far it is. One round trip, two where it was used through another object since. */
   async status(options: CallOptions = {}): Promise<CyclicBarrierStatus> {
-    const { signal } = checkCall(options, [], 'status')
+    const time = timeOf(this.#session.engine, checkCall(options, [], 'status'))
     const { rounds } = this.#gathering
     for (let { generation } = rounds.latest; ; ) {
-      const { round, present } = await rounds.look(generation, signal)
+      const { round, present } = await rounds.look(generation, time())
       if (round.generation === generation)
         return { generation, waiting: present.length, broken: round.phase === 'broken' }
       generation = round.generation
@@ -120,7 +121,7 @@ export class CyclicBarrier {
   async #renew(signal: AbortSignal): Promise<void> {
     const { rounds } = this.#gathering
     const { engine } = this.#session
-    const { round } = await persist(engine, signal, () => rounds.look(rounds.latest.generation, signal))
+    const { round } = await persist(engine, signal, () => rounds.look(rounds.latest.generation, { signal }))
     let now = round
     // Whoever is faster may have ended the round as well, which is what was asked for, or have broken it.
     while (now.generation === round.generation)

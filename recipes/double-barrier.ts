@@ -123,13 +123,17 @@ export class DoubleBarrierEntry implements AsyncDisposable {
   /**
    * Resolves when all have left, or are lost. Rejects with SESSION_LOST or SESSION_CLOSED when the session ends
    * before, and at once with the signal's reason; you have left all the same. Waits for the same end when repeated.
+   * Rejects if the cluster refuses; call it again when that is mended.
    */
   async leave(options: LeaveOptions = {}): Promise<void> {
     const { signal } = checkedLeave(options)
     signal?.throwIfAborted()
     if (this.#left === undefined) {
       this.#left = this.#leave()
-      this.#session.background(this.#left.catch(() => {}))
+      const quiet = this.#left.catch(() => {
+        this.#left = undefined
+      })
+      this.#session.background(quiet)
     }
     // A request that is on its way when the session ends goes on without whoever waits for it.
     return orAborted(this.#session.engine, [signal, this.#session.signal], this.#left)

@@ -21,6 +21,7 @@ import {
   readOf,
   versionOf,
 } from './internal/barrier/wire.ts'
+import { timeOf } from './internal/call-time.ts'
 import { untilKeys } from './internal/watched-keys.ts'
 
 export interface LatchWaitOptions {
@@ -91,16 +92,14 @@ export class Latch {
    */
   async trySetCount(count: number, options: CallOptions = {}): Promise<boolean> {
     checkInteger(count, 'count', { min: 1 })
-    options = checkCall(options, [], 'trySetCount')
+    const time = timeOf(this.#engine, checkCall(options, [], 'trySetCount'))
     const id = Buffer.from(this.#engine.runtime.randomBytes(9)).toString('hex')
     let isInDoubt = false
-    for (let now = await this.#read(options); ; ) {
+    for (let now = await this.#read(time()); ; ) {
       if (now.id === id) return true
-      if (remaining(now) > 0) {
-        // Ours may have been set and have run out, unseen, before this one.
-        if (isInDoubt) throw this.#unknown('whether its count was set could not be learnt')
-        return false
-      }
+      // Ours may have been set and have run out, unseen, before this one.
+      if (isInDoubt) throw this.#unknown('whether its count was set could not be learnt')
+      if (remaining(now) > 0) return false
       const next = { round: now.round + 1, total: count, base: String(now.version + 1n), id }
       const { header, succeeded, responses } = await this.#engine.submitter.submit({
         method: methods.txn,
@@ -112,7 +111,7 @@ export class Latch {
         footprint: this.#footprint,
         // Guarded by the revision it writes over: made twice, it finds its own id.
         repeat: 'idempotent',
-        ...options,
+        ...time(),
         onUnanswered: () => {
           isInDoubt = true
         },
@@ -137,9 +136,9 @@ export class Latch {
   async countDown(participant?: Bytes, options: CallOptions = {}): Promise<number> {
     const call = toBytes(Buffer.from(this.#engine.runtime.randomBytes(9)).toString('hex'))
     const id = participant === undefined ? call : checkedName(participant, 'a participant')
-    options = checkCall(options, [], 'countDown')
+    const time = timeOf(this.#engine, checkCall(options, [], 'countDown'))
     let isInDoubt = false
-    for (let now = this.#latest.round > 0 ? this.#latest : await this.#read(options); ; ) {
+    for (let now = this.#latest.round > 0 ? this.#latest : await this.#read(time()); ; ) {
       const tried = now
       if (tried.round === 0) throw this.#unset()
       const mark = concat(this.#prefix, toBytes(`${tried.round}/`), id)
@@ -153,7 +152,7 @@ export class Latch {
         footprint: this.#footprint,
         // Marks what it counts: made twice, it finds the mark.
         repeat: 'idempotent',
-        ...options,
+        ...time(),
         onUnanswered: () => {
           isInDoubt = true
         },

@@ -41,12 +41,12 @@ export class Client implements AsyncDisposable {
   #closing: Promise<void> | undefined
 
   constructor(engine: Engine, space: KeySpace, owner?: Client) {
-    const { submitter, keeper, runtime } = engine
+    const { submitter, keeper, runtime, connections } = engine
     this.engine = engine
     this.space = space
     this.#owner = owner
     this.#kv = new KV(submitter, space)
-    this.lease = new Lease({ submitter, keeper, runtime, space })
+    this.lease = new Lease({ submitter, keeper, runtime, space, closing: connections.closing })
     this.auth = new Auth(submitter)
     this.cluster = new Cluster(submitter)
     this.maintenance = new Maintenance(engine)

@@ -19,8 +19,12 @@ const PING_TIMEOUT_MS = 2000
 const LONGEST_PING_INTERVAL_MS = 60_000
 /** Capped low: a cluster that comes back should find us within about a second. */
 const RECONNECT = { initialMs: 100, maxMs: 1000 }
-/** After as many unanswered attempts in a row the connection itself is taken for dead. */
+/**
+ * After as many unanswered attempts in a row, and so long a wait, the connection itself is taken for dead. Callers in
+ * a hurry say little about it, and others may be waiting on it in patience.
+ */
 const TIMEOUTS_UNTIL_DEAD = 2
+const SILENCE_UNTIL_DEAD_MS = 2000
 
 /**
  * One endpoint as one lane sees it.
@@ -54,6 +58,9 @@ export class Connection {
   #lastFailure: TransportFailure | undefined
   #everReady = false
   #timeoutsInARow = 0
+  /** How long these were waited for, and until when; the time of two that waited at once counts once. */
+  #silentMs = 0
+  #timedOutAtMs = -Infinity
   #outOfTouch = false
   #readyAtMs = 0
   #pingIntervalMs = PING_INTERVAL_MS
@@ -124,6 +131,7 @@ export class Connection {
   /** A call on this connection was answered. */
   answered(): void {
     this.#timeoutsInARow = 0
+    this.#silentMs = 0
     this.#outOfTouch = false
   }
 
@@ -139,18 +147,22 @@ export class Connection {
     if (code === 'NO_LEADER' || code === 'TIMEOUT') this.#outOfTouch = true
   }
 
-  /** A call got no answer in its time. Two in a row, and the connection is taken for dead. */
-  timedOut(link: Link): void {
+  /** A call got no answer in its time. Two in a row that have waited for long, and the connection is taken for dead. */
+  timedOut(link: Link, afterMs: number): void {
+    const nowMs = this.#options.runtime.now()
     this.#timeoutsInARow += 1
+    this.#silentMs += Math.min(afterMs, nowMs - this.#timedOutAtMs)
+    this.#timedOutAtMs = nowMs
     if (
       this.#timeoutsInARow < TIMEOUTS_UNTIL_DEAD ||
+      this.#silentMs < SILENCE_UNTIL_DEAD_MS ||
       this.#state.kind !== 'ready' ||
       this.#state.link !== link
     )
       return
     this.#failed(link, {
       status: 14,
-      message: `no answer to ${TIMEOUTS_UNTIL_DEAD} requests in a row`,
+      message: `no answer to ${this.#timeoutsInARow} requests in a row`,
       sent: false,
     })
   }

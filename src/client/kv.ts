@@ -1,7 +1,7 @@
 import { checkInteger, checkOptions, checkRevision, checkSignal } from '../support/options.ts'
 import { type Bytes, toBytes } from '../wire/bytes.ts'
 import type { Init } from '../wire/codec.ts'
-import type { RangeRequest } from '../wire/gen/rpc.g.ts'
+import type { RangeRequest, TxnRequest } from '../wire/gen/rpc.g.ts'
 import { methods } from '../wire/methods.ts'
 import type { Span } from './footprint.ts'
 import { type KeyRange, rangeOf } from './key-range.ts'
@@ -154,11 +154,13 @@ export class KV {
     spec = checkTxn(spec)
     options = checkCall(options, [], 'txn')
     const readOnly = !stepsOf(spec).some(step => step.writes)
+    const request = txnRequest(spec, this.#space)
     const response = await this.#submitter.submit({
       method: methods.txn,
-      request: txnRequest(spec, this.#space),
+      request,
       footprint: 'alone',
       repeat: readOnly ? 'read' : 'once',
+      consistency: readOnly && isLinearizable(request) ? 'linearizable' : undefined,
       signal: options.signal,
       timeoutMs: options.timeoutMs,
     })
@@ -191,4 +193,11 @@ export class KV {
     })
     return rangeResult(response, response.header?.revision ?? 0n, this.#space)
   }
+}
+
+/** Does the member that is asked ask the others first? It does not where all that is read may be from the past. */
+function isLinearizable({ success = [], failure = [] }: Init<TxnRequest>): boolean {
+  return [...success, ...failure].some(
+    step => step?.request?.kind !== 'range' || step.request.value?.serializable !== true,
+  )
 }

@@ -1,4 +1,4 @@
-import { quietController } from '../support/abort.ts'
+import { onAbort, quietController } from '../support/abort.ts'
 import { checkInteger, checkRevision } from '../support/options.ts'
 import { ownOnly } from '../support/own.ts'
 import type { Runtime } from '../support/runtime.ts'
@@ -44,7 +44,7 @@ export interface LeaseRenewal {
   readonly id: bigint
   /** Milliseconds it may still be relied on if nothing more is heard; read from the clock each time. */
   readonly remainingMs: number
-  /** Aborts with SESSION_LOST when the lease cannot be relied on any more. */
+  /** Aborts when the lease cannot be relied on any more: with SESSION_LOST, or CLIENT_CLOSED with the client. */
   readonly signal: AbortSignal
   /** Stops renewing; the lease runs out by itself. */
   stop(): void
@@ -62,20 +62,28 @@ export class Lease {
   readonly #keeper: LeaseKeeper
   readonly #runtime: Runtime
   readonly #space: KeySpace
+  readonly #closing: AbortSignal
 
   constructor(parts: {
     readonly submitter: Submitter
     readonly keeper: LeaseKeeper
     readonly runtime: Runtime
     readonly space: KeySpace
+    /** Aborts when nothing is renewed any more. */
+    readonly closing: AbortSignal
   }) {
     this.#submitter = parts.submitter
     this.#keeper = parts.keeper
     this.#runtime = parts.runtime
     this.#space = parts.space
+    this.#closing = parts.closing
   }
 
-  /** Resolves with a lease of at least `ttl` seconds. Repeated when an answer is lost, for it names its own id. One round trip. */
+  /**
+   * Resolves with a lease of at least `ttl` seconds. Repeated when an answer is lost, for it names its own id. Where
+   * you have chosen it, LEASE_EXISTS with the outcome `unknown` then says that the lease is yours or somebody else's.
+   * One round trip.
+   */
   async grant(ttl: number, options: GrantOptions = {}): Promise<Granted> {
     options = checkCall(options, ['id'], 'grant')
     const { id, ttl: granted } = await this.#grant(checkTtl(ttl), options)
@@ -152,18 +160,25 @@ export class Lease {
   async keepAlive(id: bigint, options: CallOptions = {}): Promise<LeaseRenewal> {
     options = checkCall(options, [], 'keepAlive')
     const loss = quietController()
+    let stopListening = () => {}
     const kept = await this.adopt(checkLeaseId(id), options, {
       changed: state => {
-        if (state.kind === 'lost') loss.abort(state.error)
+        if (state.kind !== 'lost') return
+        stopListening()
+        loss.abort(state.error)
       },
     })
+    if (!loss.signal.aborted) stopListening = onAbort(this.#closing, reason => loss.abort(reason))
     return {
       id,
       signal: loss.signal,
       get remainingMs() {
         return kept.remainingMs
       },
-      stop: () => kept.stop(),
+      stop: () => {
+        stopListening()
+        kept.stop()
+      },
     }
   }
 
@@ -193,6 +208,8 @@ export class Lease {
       throw anotherLease(id, response)
     } catch (error) {
       if (!unanswered) throw error
+      // Somebody else may have chosen the same id: then it is neither ours to use nor ours to revoke.
+      if (chosen !== undefined) throw error
       // An attempt whose answer was lost did it, perhaps the first. What was asked for is the least it granted.
       if (EtcdError.is(error, 'LEASE_EXISTS')) return { id, ttl, sent: sends[0]! }
       // Nobody will use what may have been granted.

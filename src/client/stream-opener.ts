@@ -7,7 +7,7 @@ import { judge } from '../wire/status.ts'
 import type { Connections, ReadyConnection } from './connections.ts'
 import { notUnderstood } from './not-understood.ts'
 import type { OpenStream, StreamHandlers, StreamMethod, StreamOptions, StreamSource } from './streams.ts'
-import type { Tokens } from './tokens.ts'
+import { isFinal, type Tokens } from './tokens.ts'
 
 /** Between two attempts to get a token: the server pays for each with a hash made to be slow. */
 const AUTHENTICATE = { initialMs: 100, maxMs: 2000 }
@@ -56,8 +56,8 @@ export class StreamOpener implements StreamSource {
       const token = await this.#tokens.obtain(endpoint, ready.link, true, signal)
       signal.throwIfAborted()
       if (token.kind === 'failure') {
-        const { error, failure } = judge(token.failure, { method: 'Authenticate', endpoint: endpoint.url })
-        if (failure === 'rejected') throw error
+        const verdict = judge(token.failure, { method: 'Authenticate', endpoint: endpoint.url })
+        if (isFinal(verdict)) throw verdict.error
         avoided = endpoint
         await this.#pause(backoff.delay(), signal)
       } else if (ready.link.state.kind === 'ready') {

@@ -12,7 +12,7 @@ import type { Answers } from './answers.ts'
 import type { Connections, ReadyConnection } from './connections.ts'
 import type { Footprint } from './footprint.ts'
 import { notUnderstood } from './not-understood.ts'
-import type { Tokens } from './tokens.ts'
+import { isFinal, type Tokens } from './tokens.ts'
 
 /** A repeatable attempt that takes longer is made again elsewhere. */
 const ATTEMPT_TIMEOUT_MS = 2000
@@ -179,14 +179,15 @@ export class Submitter {
   /** Headers with a token, or undefined after a failure that was waited out. */
   async #authenticate(call: Call, ready: ReadyConnection): Promise<CallMetadata | undefined> {
     const { endpoint } = ready.connection
+    const timeoutMs = call.attemptTimeoutMs()
     const result = await this.#wait<Awaited<ReturnType<Tokens['obtain']>>>(
       call,
-      call.attemptTimeoutMs(),
+      timeoutMs,
       undefined,
       (resolve, reject) => {
         this.#tokens
           .obtain(endpoint, ready.link, call.submission.consistency !== 'serializable')
-          .then(resolve, reject)
+          .then(resolve, error => reject(EtcdError.is(error) ? call.failed(withoutToken(error)) : error))
         return () => {}
       },
     )
@@ -198,11 +199,11 @@ export class Submitter {
       result === 'over'
         ? { status: DEADLINE_EXCEEDED, message: 'no answer in time', sent: true }
         : result.failure
-    if (result === 'over') ready.connection.timedOut(ready.link)
+    if (result === 'over') ready.connection.timedOut(ready.link, timeoutMs)
     const verdict = judge(failure, { method: 'Authenticate', endpoint: endpoint.url })
-    if (verdict.failure === 'rejected') throw call.failed(verdict.error)
-    // Whatever became of the authentication, the call itself has not been sent.
-    await this.#pause(call, ready, verdict.error, 'elsewhere')
+    if (isFinal(verdict)) throw call.failed(verdict.error)
+    const retry = verdict.retry === 'after-backoff' ? 'after-backoff' : 'elsewhere'
+    await this.#pause(call, ready, withoutToken(verdict.error), retry)
     return undefined
   }
 
@@ -227,7 +228,7 @@ export class Submitter {
       }
     })
     if (outcome !== 'over') return outcome
-    connection.timedOut(link)
+    connection.timedOut(link, timeoutMs)
     return {
       kind: 'failure',
       failure: {
@@ -301,7 +302,9 @@ export class Submitter {
       // Between two waits nobody listens: nothing is begun for a caller that has left.
       if (signal?.aborted) return reject(signal.reason)
       if (closing.aborted) return reject(call.failed(closing.reason))
+      let waiting = true
       const finish = () => {
+        waiting = false
         timer.cancel()
         stopAbort()
         stopClosing()
@@ -318,11 +321,14 @@ export class Submitter {
         reject(reason())
       }
       const cancel = begin(
+        // What was cancelled may tell of its end at once, which is not why the wait is over.
         value => {
+          if (!waiting) return
           finish()
           resolve(value)
         },
         error => {
+          if (!waiting) return
           finish()
           reject(error)
         },
@@ -434,6 +440,17 @@ class Call {
       grpcStatus: error.grpcStatus,
     })
   }
+}
+
+/** Whatever became of the authentication, the call itself has not been sent. */
+function withoutToken(error: EtcdError): EtcdError {
+  const { code, message, endpoint, grpcStatus } = error
+  return new EtcdError(code, `${message}; what was to follow it was not sent`, {
+    outcome: 'not-sent',
+    endpoint,
+    cause: error,
+    grpcStatus,
+  })
 }
 
 function fromThePast(call: Call, endpoint: Endpoint, revision: bigint, floor: bigint): EtcdError {

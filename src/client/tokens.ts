@@ -3,6 +3,7 @@ import type { Runtime } from '../support/runtime.ts'
 import type { CallMetadata, Endpoint, Link, TransportFailure, UnaryOutcome } from '../support/transport.ts'
 import { EtcdError } from '../wire/errors.ts'
 import { methods } from '../wire/methods.ts'
+import type { Verdict } from '../wire/status.ts'
 import { notUnderstood } from './not-understood.ts'
 
 /** A user of etcd. Tokens are asked for and renewed by the library. */
@@ -138,6 +139,11 @@ export class Tokens {
     entry.headers = { withLeader: { hasleader: 'true', token }, anyMember: { token } }
     return undefined
   }
+}
+
+/** Would a token be refused again, also by another member or later? */
+export function isFinal({ failure, retry }: Verdict): boolean {
+  return failure === 'rejected' && (retry === 'never' || retry === 'after-authentication')
 }
 
 function understood(read: () => string, endpoint: Endpoint): string {

@@ -204,7 +204,10 @@ export class WatchHub {
         for (const watcher of this.#watchers) if (watcher.waiting) stream.create(watcher)
       },
       (error: unknown) => {
-        if (this.#state === opening) this.#giveUp(asEtcdError(error))
+        if (this.#state !== opening) return
+        // The next token may be one that can be read.
+        if (EtcdError.is(error, 'PROTOCOL')) this.#backOff(avoid)
+        else this.#giveUp(asEtcdError(error))
       },
     )
   }

@@ -67,10 +67,8 @@ export class AbortFanOut {
     const actions = new Set<(reason: unknown) => void>()
     const listener = () => {
       this.#entries.delete(signal)
-      for (const action of [...actions]) {
-        actions.delete(action)
-        action(signal.reason)
-      }
+      // One who is told may have another stop listening.
+      for (const action of [...actions]) if (actions.delete(action)) action(signal.reason)
     }
     signal.addEventListener('abort', listener, ONCE)
     const listening: Listening = {

@@ -1,4 +1,5 @@
 import test from 'ava'
+import { AbortFanOut } from '../../src/support/abort.ts'
 import { Emitter } from '../../src/support/emitter.ts'
 import { FakeRuntime } from '../support/fake-runtime.ts'
 
@@ -30,6 +31,21 @@ test('a listener that is no function is refused at once, not when there is somet
   const { emitter } = arrange()
   t.throws(() => emitter.on('news', undefined as never), { instanceOf: TypeError, message: /'news'/ })
   t.false(emitter.emit('news', 1))
+})
+
+test('whoever stops listening to a signal while others are told that it aborted hears nothing', t => {
+  const aborts = new AbortFanOut()
+  const controller = new AbortController()
+  const heard: string[] = []
+  let stopSecond = () => {}
+  aborts.on(controller.signal, () => {
+    heard.push('first')
+    stopSecond()
+  })
+  stopSecond = aborts.on(controller.signal, () => heard.push('second'))
+  aborts.on(controller.signal, () => heard.push('third'))
+  controller.abort()
+  t.deepEqual(heard, ['first', 'third'])
 })
 
 function arrange() {

@@ -394,6 +394,35 @@ test('a wrong password ends the call, and its error does not name it', async t =
   t.is(transport.calls.length, 1)
 })
 
+test('an endpoint that gives no token for reasons of its own is passed over, a busy one asked again', async t => {
+  const { transport, runtime, put } = arrange({ credentials: { username: 'me', password: 'secret' } })
+  const routes: string[] = []
+  let busy = 1
+  transport.respond = call => {
+    if (call.path !== methods.authenticate.path) return call.answer()
+    routes.push(call.address)
+    if (call.address === A) return call.fail('etcdserver: rpc not supported for learner', { status: 9 })
+    if (busy-- > 0) return call.fail('etcdserver: too many requests', { status: 8 })
+    call.answer({ token: 'T' })
+  }
+  const written = put()
+  await runtime.advance(1000)
+  await written
+  t.is(routes[0], A)
+  t.is(transport.calls.filter(({ path }) => path === methods.put.path).length, 1)
+})
+
+test('a call whose token never comes, or that nobody can read, is known not to be sent', async t => {
+  for (const how of ['silent', 'unreadable'] as const) {
+    const { transport, runtime, put } = arrange({ credentials: { username: 'me', password: 'secret' } })
+    if (how === 'unreadable') transport.respond = call => call.answerBytes(Uint8Array.of(255, 255, 255))
+    const failed = failure(t, put())
+    await runtime.advance(12_000)
+    t.like(await failed, { code: how === 'silent' ? 'TIMEOUT' : 'PROTOCOL', outcome: 'not-sent' })
+    t.true(transport.calls.every(({ path }) => path === methods.authenticate.path))
+  }
+})
+
 test('a server without authentication is spoken to without a token', async t => {
   const { transport, get } = arrange({ credentials: { username: 'me', password: 'secret' } })
   transport.respond = call => {
@@ -432,6 +461,33 @@ test('two reads in a row without an answer end the connection, one answer betwee
   t.not(transport.link(A), link)
   transport.onlyOpen.answer()
   await second
+})
+
+test('calls that give up soon end no connection on which others wait in patience, unless it is silent for long', async t => {
+  const { transport, runtime, get, put } = arrange({ addresses: [A] })
+  const first = get()
+  await settle()
+  transport.onlyOpen.answer()
+  await first
+  const link = transport.link(A)
+  const written = put()
+  await settle()
+  const answer = transport.onlyOpen
+  for (let call = 0; call < 3; call++) {
+    const hurried = failure(t, get({ timeoutMs: 10 }))
+    await runtime.advance(10)
+    t.is((await hurried).code, 'TIMEOUT')
+  }
+  t.is(link.state.kind, 'ready')
+  answer.answer()
+  await written
+  for (let call = 0; call < 10; call++) {
+    t.is(link.state.kind, 'ready')
+    const hurried = failure(t, get({ timeoutMs: 200 }))
+    await runtime.advance(200)
+    await hurried
+  }
+  t.is(link.state.kind, 'closed')
 })
 
 test('a member that has lost its leader is left by the calls that follow, also where none may be repeated', async t => {

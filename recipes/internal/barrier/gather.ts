@@ -29,7 +29,7 @@ export async function gather(
   const running = visit.run()
   try {
     const passage = await orAborted(session.engine, [leaving.signal], running)
-    await session.reliable()
+    await orAborted(session.engine, [leaving.signal], session.reliable())
     leaving.signal.throwIfAborted()
     return passage
   } catch (error) {

@@ -2,6 +2,7 @@ import { modifiedAtWire } from '../../../src/client/compare.ts'
 import type { Engine } from '../../../src/client/engine.ts'
 import type { KeySpace } from '../../../src/client/key-space.ts'
 import { part, revisionOf } from '../../../src/client/response-part.ts'
+import type { CallOptions } from '../../../src/client/submitter.ts'
 import { concat, mapKey, prefixEnd, toBytes } from '../../../src/wire/bytes.ts'
 import { EtcdError } from '../../../src/wire/errors.ts'
 import type { KeyValue } from '../../../src/wire/gen/kv.g.ts'
@@ -110,7 +111,7 @@ export class Rounds {
   /** How far it is, and who is there in the round `generation`, at one revision. One round trip. */
   async look(
     generation: number,
-    signal?: AbortSignal,
+    { signal, timeoutMs }: CallOptions,
   ): Promise<{ readonly round: Round; readonly present: readonly KeyValue[] }> {
     const { responses } = await this.#engine.submitter.submit({
       method: methods.txn,
@@ -121,6 +122,7 @@ export class Rounds {
       // A watch may have told more than the member that answers knows.
       atLeast: this.#latest.modRevision,
       signal,
+      timeoutMs,
     })
     const [state, members] = responses.map(answer => part(answer, 'range').kvs)
     return { round: this.roundOf(state?.[0]), present: (members ?? []).filter(isThere) }

@@ -261,7 +261,7 @@ export class Visit {
   /** Who is there in the round, and how far the barrier is. One round trip. */
   async #look(generation: number = this.#round.generation): Promise<readonly KeyValue[]> {
     const { round, present } = await this.#persist(() =>
-      this.#gathering.rounds.look(generation, this.#leaving),
+      this.#gathering.rounds.look(generation, { signal: this.#leaving }),
     )
     this.#round = round
     return present

@@ -66,9 +66,9 @@ export async function askToRevoke(
   reason: string | undefined,
   { signal, timeoutMs }: CallOptions,
 ): Promise<boolean> {
-  const { submitter, keeper, runtime } = engine
+  const { submitter, keeper, runtime, connections } = engine
   const { space, ttl } = leaseOptions
-  const lease = new Lease({ submitter, keeper, runtime, space })
+  const lease = new Lease({ submitter, keeper, runtime, space, closing: connections.closing })
   const { id } = await lease.grant(ttl, { signal, timeoutMs })
   const { host, pid } = runtime.identity()
   let asked = false

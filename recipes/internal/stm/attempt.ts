@@ -64,8 +64,14 @@ export class Attempt {
     return this.#over
   }
 
+  /** Nothing comes of this run any more: a read has failed, or the caller has left. */
+  get isSpoilt(): boolean {
+    return this.#spoilt !== undefined
+  }
+
   settle(outcome: Outcome): void {
     this.#over = true
+    if (outcome.kind === 'unread') this.#spoilt ??= outcome
     this.#settled.resolve(this.#spoilt ?? outcome)
   }
 

@@ -103,7 +103,15 @@ export class StmCourier {
   }
 
   #submit(request: Init<TxnRequest>, repeat: 'read' | 'once'): Promise<TxnResponse> {
-    return this.#engine.submitter.submit({ method: methods.txn, request, footprint: 'alone', repeat })
+    // What only confirms reads goes through no log of the cluster: a member that lags might confirm them from the past.
+    const consistency = repeat === 'read' ? 'linearizable' : undefined
+    return this.#engine.submitter.submit({
+      method: methods.txn,
+      request,
+      footprint: 'alone',
+      repeat,
+      consistency,
+    })
   }
 }
 

@@ -136,7 +136,7 @@ export class Markers {
   }
 
   #leases(): Lease {
-    const { submitter, keeper, runtime } = this.#engine
-    return new Lease({ submitter, keeper, runtime, space: KeySpace.whole })
+    const { submitter, keeper, runtime, connections } = this.#engine
+    return new Lease({ submitter, keeper, runtime, space: KeySpace.whole, closing: connections.closing })
   }
 }

@@ -79,12 +79,13 @@ export class StmReader {
     this.#open.set(revision, request)
     whenSettled(() => {
       if (this.#open.get(revision) === request) this.#open.delete(revision)
-      void this.#send(request, [...request.questions.values()])
+      void this.#send(revision, [...request.questions.values()])
     })
     return request
   }
 
-  async #send({ revision }: Request, questions: readonly Question[]): Promise<void> {
+  /** Resolves with the revision they were read at, undefined if they were not. */
+  async #send(revision: bigint | undefined, questions: readonly Question[]): Promise<bigint | undefined> {
     try {
       const { responses, header } = await this.#engine.submitter.submit({
         method: methods.txn,
@@ -103,11 +104,23 @@ export class StmReader {
         if (response?.kind === 'range') question.answer.resolve(answerOf(question, response.value, at))
         else question.answer.reject(unanswered())
       })
+      return at
     } catch (error) {
-      if (questions.length > 1 && isOfOneQuestion(error)) {
-        for (const question of questions) void this.#send(new Request(revision), [question])
-      } else for (const { answer } of questions) answer.reject(error)
+      if (questions.length > 1 && isOfOneQuestion(error)) void this.#sendApart(revision, questions)
+      else for (const { answer } of questions) answer.reject(error)
+      return undefined
     }
+  }
+
+  /**
+   * Each in a request of its own, all at one revision: it is that of the first that is answered, for which the
+   * others wait.
+   */
+  async #sendApart(revision: bigint | undefined, questions: readonly Question[]): Promise<void> {
+    const left = [...questions]
+    let at = revision
+    while (at === undefined && left.length > 0) at = await this.#send(undefined, left.splice(0, 1))
+    for (const question of left) void this.#send(at, [question])
   }
 }
 

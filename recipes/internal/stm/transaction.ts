@@ -85,21 +85,38 @@ class Reads implements TransactionReads {
     this.#kind = kind
   }
 
-  async get(key: Bytes): Promise<TransactionKeyValue | undefined> {
+  get(key: Bytes): Promise<TransactionKeyValue | undefined> {
+    return heard(this.scope.attempt, this.#get(key))
+  }
+
+  getMany(keys: readonly Bytes[]): Promise<readonly (TransactionKeyValue | undefined)[]> {
+    return heard(this.scope.attempt, this.#getMany(keys))
+  }
+
+  range(range: KeyRange, options: TransactionRangeOptions = {}): Promise<readonly TransactionKeyValue[]> {
+    return heard(this.scope.attempt, this.#range(range, options))
+  }
+
+  prefix(start: Bytes, options: TransactionRangeOptions = {}): Promise<readonly TransactionKeyValue[]> {
+    return heard(this.scope.attempt, this.#prefix(start, options))
+  }
+
+  has(key: Bytes): Promise<boolean> {
+    return heard(this.scope.attempt, this.#has(key))
+  }
+
+  async #get(key: Bytes): Promise<TransactionKeyValue | undefined> {
     const { space } = this.scope.attempt
     const [item] = await this.#read(keyOf(space, key), 0)
     return item === undefined ? undefined : new Entry(item, space)
   }
 
-  async getMany(keys: readonly Bytes[]): Promise<readonly (TransactionKeyValue | undefined)[]> {
+  async #getMany(keys: readonly Bytes[]): Promise<readonly (TransactionKeyValue | undefined)[]> {
     if (!Array.isArray(keys)) throw new TypeError('getMany: keys are a list')
-    return Promise.all(keys.map(key => this.get(key)))
+    return Promise.all(keys.map(key => this.#get(key)))
   }
 
-  async range(
-    range: KeyRange,
-    options: TransactionRangeOptions = {},
-  ): Promise<readonly TransactionKeyValue[]> {
+  async #range(range: KeyRange, options: TransactionRangeOptions): Promise<readonly TransactionKeyValue[]> {
     const { limit = 0 } = checkOptions(options, ['limit'], 'range')
     if (!KeyRange.is(range)) throw new TypeError('range: prefix(…), between(…), from(…) or everything')
     const { space } = this.scope.attempt
@@ -108,12 +125,12 @@ class Reads implements TransactionReads {
     return items.map(item => new Entry(item, space))
   }
 
-  async prefix(start: Bytes, options: TransactionRangeOptions = {}): Promise<readonly TransactionKeyValue[]> {
-    return this.range(prefix(start), options)
+  async #prefix(start: Bytes, options: TransactionRangeOptions): Promise<readonly TransactionKeyValue[]> {
+    return this.#range(prefix(start), options)
   }
 
-  async has(key: Bytes): Promise<boolean> {
-    return (await this.get(key)) !== undefined
+  async #has(key: Bytes): Promise<boolean> {
+    return (await this.#get(key)) !== undefined
   }
 
   #read(interval: Interval, limit: number): Promise<readonly Item[]> {
@@ -138,9 +155,8 @@ class StmTransaction extends Reads implements Transaction {
     return new Reads(this.scope, 'unrecorded')
   }
 
-  async revision(key: Bytes): Promise<bigint> {
-    this.scope.assertRunning()
-    return this.scope.attempt.revision(this.#intervalOf(key))
+  revision(key: Bytes): Promise<bigint> {
+    return heard(this.scope.attempt, this.#revision(key))
   }
 
   put(key: Bytes, value: Bytes, options: TransactionPutOptions = {}): void {
@@ -174,7 +190,25 @@ class StmTransaction extends Reads implements Transaction {
     return value as Exclude<Value, undefined | null | false | 0 | 0n | ''>
   }
 
-  async orElse<First, Second>(
+  orElse<First, Second>(
+    first: (tx: Transaction) => First | Promise<First>,
+    second: (tx: Transaction) => Second | Promise<Second>,
+  ): Promise<First | Second> {
+    return heard(this.scope.attempt, this.#orElse(first, second))
+  }
+
+  afterCommit(action: Hook): void {
+    if (typeof action !== 'function') throw new TypeError('afterCommit: takes a function')
+    this.scope.assertRunning()
+    this.hooks.push(action)
+  }
+
+  async #revision(key: Bytes): Promise<bigint> {
+    this.scope.assertRunning()
+    return this.scope.attempt.revision(this.#intervalOf(key))
+  }
+
+  async #orElse<First, Second>(
     first: (tx: Transaction) => First | Promise<First>,
     second: (tx: Transaction) => Second | Promise<Second>,
   ): Promise<First | Second> {
@@ -185,12 +219,6 @@ class StmTransaction extends Reads implements Transaction {
     if (one !== undefined) return one.value
     const other = await this.#branch(second)
     return other !== undefined ? other.value : this.retry()
-  }
-
-  afterCommit(action: Hook): void {
-    if (typeof action !== 'function') throw new TypeError('afterCommit: takes a function')
-    this.scope.assertRunning()
-    this.hooks.push(action)
   }
 
   /** Undefined if it retried. Only what has come to a value leaves anything behind. */
@@ -217,6 +245,18 @@ class StmTransaction extends Reads implements Transaction {
   #intervalOf(key: Bytes): Interval {
     return keyOf(this.scope.attempt.space, key)
   }
+}
+
+/**
+ * Of several reads begun together the function hears of the first that fails and leaves the others behind. When that
+ * spoils the run, which may only mean that it runs again, the others are nobody's unhandled rejection.
+ */
+function heard<Value>(attempt: Attempt, reading: Promise<Value>): Promise<Value> {
+  const told: Promise<Value> = reading.catch(error => {
+    if (attempt.isSpoilt) told.catch(() => {})
+    throw error
+  })
+  return told
 }
 
 /** One key as the user knows it. */

@@ -4,7 +4,9 @@ import type { KeyValue } from '../../../src/client/key-value.ts'
 import type { Etcd } from '../../../src/facade/etcd.ts'
 import { concat, toBytes } from '../../../src/wire/bytes.ts'
 import { EtcdError } from '../../../src/wire/errors.ts'
+import { methods } from '../../../src/wire/methods.ts'
 import { uniquePrefix } from '../../support/live.ts'
+import { player } from '../../traits/arena.ts'
 import { useClient } from './use-client.ts'
 
 const live = useClient(test)
@@ -303,3 +305,18 @@ async function fill(etcd: Etcd, at: string, names: readonly string[]): Promise<r
 function shortNames(at: string, kvs: readonly KeyValue[]): readonly string[] {
   return kvs.map(kv => kv.name().slice(at.length))
 }
+
+test('a write that is given up says why, also when its transport tells of the end of the call at once', async t => {
+  const { etcd, net } = await player(t, live().servers)
+  const requests = net.stopRequests(methods.put)
+  const leaving = new AbortController()
+  const left = t.throwsAsync(etcd.put('k', 'v', { signal: leaving.signal }), { message: 'enough' })
+  await requests.caught()
+  leaving.abort(new Error('enough'))
+  await left
+  await t.throwsAsync(etcd.put('k', 'v', { timeoutMs: 20 }), { code: 'TIMEOUT' })
+  const closed = t.throwsAsync(etcd.put('k', 'v'), { code: 'CLIENT_CLOSED' })
+  await requests.caught(3)
+  await etcd.close()
+  await closed
+})

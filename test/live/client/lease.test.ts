@@ -1,7 +1,9 @@
 import test from 'ava'
 import { text } from '../../../src/wire/bytes.ts'
 import { EtcdError } from '../../../src/wire/errors.ts'
+import { methods } from '../../../src/wire/methods.ts'
 import { uniquePrefix } from '../../support/live.ts'
+import { player, quiet } from '../../traits/arena.ts'
 import { useClient } from './use-client.ts'
 
 const live = useClient(test)
@@ -26,6 +28,43 @@ test('an id of your own is taken once', async t => {
   t.true(EtcdError.is(error, 'LEASE_EXISTS'))
   await etcd.lease.revoke(id)
   t.is((await etcd.lease.grant(60, { id })).id, id)
+})
+
+test('a renewal ends with its client, and says so, unless it was stopped before', async t => {
+  const { servers, etcd: other } = live()
+  const { etcd } = await player(t, servers)
+  const { id } = await other.lease.grant(60)
+  const { id: stoppedId } = await other.lease.grant(60)
+  const renewal = await etcd.lease.keepAlive(id)
+  const stopped = await etcd.lease.keepAlive(stoppedId)
+  stopped.stop()
+  await etcd.close()
+  t.is(renewal.remainingMs, 0)
+  t.true(EtcdError.is(renewal.signal.reason, 'CLIENT_CLOSED'))
+  t.false(stopped.signal.aborted)
+})
+
+test('an id somebody else has chosen is never taken for ours, nor revoked, however the answers are lost', async t => {
+  const { etcd: other, servers } = live()
+  const { etcd, net } = await player(t, servers)
+  const { id } = await other.lease.grant(60, { id: (1n << 62n) + 4712n })
+  const answers = net.stopAnswers(methods.leaseGrant)
+  const granting = t.throwsAsync(etcd.lease.grant(60, { id }))
+  const refused = await answers.caught()
+  answers.off()
+  refused.lose()
+  const error = await granting
+  t.true(EtcdError.is(error, 'LEASE_EXISTS') && error.outcome === 'unknown')
+
+  const requests = net.stopRequests(methods.leaseGrant)
+  const leaving = new AbortController()
+  const left = t.throwsAsync(etcd.lease.grant(60, { id, signal: leaving.signal }), { message: 'enough' })
+  await requests.caught()
+  leaving.abort(new Error('enough'))
+  await left
+  await quiet(net)
+  t.is(net.count(methods.leaseRevoke), 0)
+  t.truthy(await other.lease.timeToLive(id))
 })
 
 test('a ttl too short for the server is raised by it', async t => {

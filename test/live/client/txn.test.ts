@@ -3,7 +3,9 @@ import { compare } from '../../../src/client/compare.ts'
 import { prefix } from '../../../src/client/key-range.ts'
 import { op } from '../../../src/client/op.ts'
 import { EtcdError } from '../../../src/wire/errors.ts'
+import { methods } from '../../../src/wire/methods.ts'
 import { uniquePrefix } from '../../support/live.ts'
+import { player } from '../../traits/arena.ts'
 import { useClient } from './use-client.ts'
 
 const live = useClient(test)
@@ -194,4 +196,20 @@ test('a lease that does not exist fails the whole transaction', async t => {
   const error = await t.throwsAsync(etcd.txn({ then }))
   t.true(EtcdError.is(error, 'LEASE_NOT_FOUND'))
   t.is((await etcd.range(prefix(at))).count, 0)
+})
+
+test('a transaction that only reads is not answered from before what its client was told, unless it asks for that', async t => {
+  const { etcd, net } = await player(t, live().servers)
+  const key = `${uniquePrefix(t)}k`
+  const { revision: past } = await etcd.put(key, '1')
+  const { revision } = await etcd.put(key, '2')
+  for (const consistency of ['linearizable', 'serializable'] as const) {
+    const requests = net.stopRequests(methods.txn)
+    const reading = etcd.txn({ then: [op.get(key, { consistency })] })
+    const request = await requests.caught()
+    requests.off()
+    const range = { kind: 'range' as const, value: { kvs: [], count: 0n } }
+    await request.deliver({ header: { revision: past }, succeeded: true, responses: [{ response: range }] })
+    t.is((await reading).revision, consistency === 'linearizable' ? revision : past)
+  }
 })

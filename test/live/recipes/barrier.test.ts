@@ -303,6 +303,31 @@ test('a session that is over holds nothing, and releasing after it is quiet', as
   t.is(there.net.sent.length, before)
 })
 
+test('a hold is given up at once while nobody says whether its session outlived the sleep of its machine', async t => {
+  const runtime = testRuntime()
+  const { name, there } = await arrange(t)
+  const { session, net, etcd } = await sessionPlayer(t, server(), {}, { runtime })
+  const created = net.stopAnswers(methods.txn, creates(name))
+  const leaving = new AbortController()
+  const { signal } = leaving
+  const holding = t.throwsAsync(barrierOf({ etcd, net }, name).hold({ session, signal }), {
+    message: 'enough',
+  })
+  const answer = await created.caught()
+  const renewals = net.stopMessages(methods.leaseKeepAlive)
+  runtime.sleep(60_000)
+  await answer.deliver()
+  const renewal = await renewals.caught()
+  await quiet(net)
+  t.is(session.state, 'suspended')
+  leaving.abort(new Error('enough'))
+  await turns()
+  t.is(await stateOf(holding), 'fulfilled')
+  renewals.off()
+  renewal()
+  await barrierOf(there, name).wait()
+})
+
 test('closing the client ends a wait', async t => {
   const { name, here, there } = await arrange(t)
   const hold = await barrierOf(there, name).hold()

@@ -450,6 +450,13 @@ test('the loss of the session rejects, and nothing is left', async t => {
   t.deepEqual(here.net.watches, [])
 })
 
+test('a status is waited for as long as was said, and no longer', async t => {
+  const here = await sessionPlayer(t, server(), {}, { requestTimeoutMs: 3_600_000 })
+  here.net.stopAnswers(methods.txn)
+  const asking = barrierOf(here, `${uniquePrefix(t)}barrier`, 2).status({ timeoutMs: 50 })
+  await t.throwsAsync(asking, { instanceOf: EtcdError })
+})
+
 test('a closed session rejects and sends nothing', async t => {
   const { name, players } = await arrange(t, 1)
   const [{ net, session }] = players as [SessionPlayer]

@@ -303,6 +303,43 @@ test('whoever leaves hears of the loss of its session while its request is on it
   await entries[1]!.leave()
 })
 
+test('whoever enters is heard at once while nobody says whether its session outlived the sleep of its machine', async t => {
+  const runtime = testRuntime()
+  const { name } = await arrange(t, 0)
+  const here = await sessionPlayer(t, server(), {}, { runtime })
+  const opened = here.net.stopAnswers(methods.txn, advances(name))
+  const leaving = new AbortController()
+  const entering = t.throwsAsync(barrierOf(here, name, 1).enter({ signal: leaving.signal }), {
+    message: 'enough',
+  })
+  const answer = await opened.caught()
+  opened.off()
+  const renewals = here.net.stopMessages(methods.leaseKeepAlive)
+  runtime.sleep(60_000)
+  await answer.deliver()
+  const renewal = await renewals.caught()
+  await quiet(here.net)
+  t.is(here.session.state, 'suspended')
+  leaving.abort(new Error('enough'))
+  await turns()
+  t.is(await stateOf(entering), 'fulfilled')
+  renewals.off()
+  renewal()
+  t.is((await barrierOf(here, name, 1).enter()).generation, 1)
+})
+
+test('whoever was refused to leave may try again when that is mended', async t => {
+  const { name, players } = await arrange(t, 2)
+  const entries = await Promise.all(players.map(one => barrierOf(one, name, 2).enter()))
+  const { etcd } = players[0]!
+  const state = (await etcd.get(`${name}/state`))!.value
+  await etcd.put(`${name}/state`, 'nonsense')
+  await t.throwsAsync(entries[0]!.leave(), { code: 'PROTOCOL' })
+  await etcd.put(`${name}/state`, state)
+  await Promise.all(entries.map(entry => entry.leave()))
+  t.deepEqual(await membersOf(players[0]!, name), [])
+})
+
 test('a closed session rejects and sends nothing, and leaving after it is told', async t => {
   const { name, players } = await arrange(t, 2)
   const [a, b] = players as [SessionPlayer, SessionPlayer]

@@ -330,6 +330,42 @@ test('a leadership left by orphan is resumed with its key and token, and resigne
   t.is(await election.resume({ key, revision }), undefined, 'it is gone')
 })
 
+for (const how of ['resumes', 'campaigns with what was left to it'] as const) {
+  test(`whoever ${how} is heard at once while nobody says whether its session outlived the sleep of its machine`, async t => {
+    const runtime = testRuntime()
+    const { session } = await sessionPlayer(t, server())
+    const { etcd, net } = await player(t, server(), { runtime })
+    const name = nameOf(t)
+    const { key, fencingToken: revision } = await session.election(name).campaign('me')
+    const resumed = await etcd.session({ resume: await session.orphan() })
+    const stopped = net.stopAnswers(methods.txn)
+    const leaving = new AbortController()
+    const { signal } = leaving
+    const election = resumed.election(name)
+    const asked = t.throwsAsync(
+      how === 'resumes'
+        ? election.resume({ key, revision }, { signal })
+        : election.campaign('new', { signal }),
+      { message: 'enough' },
+    )
+    if (how !== 'resumes') await (await stopped.caught()).deliver()
+    const answer = await stopped.caught(how === 'resumes' ? 1 : 2)
+    stopped.off()
+    const renewals = net.stopMessages(methods.leaseKeepAlive)
+    runtime.sleep(60_000)
+    await answer.deliver()
+    const renewal = await renewals.caught()
+    await quiet(net)
+    t.is(resumed.state, 'suspended')
+    leaving.abort(new Error('enough'))
+    await turns()
+    t.is(await stateOf(asked), 'fulfilled')
+    renewals.off()
+    renewal()
+    await resumed.close()
+  })
+}
+
 test('only what leads is resumed: a place in the line is not, and stays', async t => {
   const { etcd, session } = await sessionPlayer(t, server())
   const other = await sessionPlayer(t, server())

@@ -160,6 +160,44 @@ test('a count whose answer was lost is known to be ours', async t => {
   t.is(await latchOf(here, name).count(), 2)
 })
 
+test('a count whose answer was lost while two rounds went by is told as unknown, and no other is set', async t => {
+  const { name, here, there } = await arrange(t)
+  const other = latchOf(there, name)
+  const trap = here.net.stopAnswers(methods.txn)
+  const setting = t.throwsAsync(latchOf(here, name).trySetCount(1))
+  const lost = await trap.caught()
+  trap.off()
+  await other.countDown('a')
+  t.true(await other.trySetCount(1))
+  await other.countDown('a')
+  lost.lose()
+  const error = await setting
+  t.true(EtcdError.is(error) && error.outcome === 'unknown')
+  t.is(await other.count(), 0)
+})
+
+for (const call of ['trySetCount', 'countDown'] as const) {
+  test(`the time given to ${call} is that of all its requests together`, async t => {
+    const HOUR_MS = 3_600_000
+    const runtime = testRuntime()
+    const { name, there } = await arrange(t)
+    const here = await player(t, server(), { runtime })
+    if (call === 'countDown') await latchOf(there, name).trySetCount(1)
+    const reads = here.net.stopAnswers(methods.range)
+    const latch = latchOf(here, name)
+    const options = { timeoutMs: HOUR_MS }
+    const calling = t.throwsAsync(
+      call === 'countDown' ? latch.countDown('a', options) : latch.trySetCount(1, options),
+      { instanceOf: EtcdError },
+    )
+    const read = await reads.caught()
+    here.net.vanish()
+    runtime.stall(HOUR_MS)
+    await read.deliver()
+    await calling
+  })
+}
+
 test('who waits for one round is not kept by the next', async t => {
   const { name, here, there } = await arrange(t)
   await latchOf(there, name).trySetCount(1)

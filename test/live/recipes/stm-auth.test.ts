@@ -1,5 +1,14 @@
 import test, { type ExecutionContext } from 'ava'
-import { connect, type Etcd, everything, prefix, type Transaction } from '../../../src/index.ts'
+import {
+  type Credentials,
+  connect,
+  type Etcd,
+  everything,
+  prefix,
+  type Transaction,
+} from '../../../src/index.ts'
+import { methods } from '../../../src/wire/methods.ts'
+import { looksAt, player, quiet } from '../../traits/arena.ts'
 import { useClient } from '../client/use-client.ts'
 
 const ROOT = { username: 'root', password: 'a-root-secret' } as const
@@ -61,14 +70,40 @@ test('who may not read what it asks for in a batch hears of that, and the others
   t.true(runs <= 15, `${runs}`)
 })
 
+test('what is read apart from a question that is not allowed is of one revision all the same', async t => {
+  const { etcd: root, servers } = live()
+  const credentials = await account('tara')
+  const { etcd, net } = await player(t, servers, { credentials })
+  const keys = ['mine/hot/a', 'mine/hot/b']
+  const write = (value: string) => root.stm(tx => keys.forEach(key => void tx.put(key, value)))
+  await write('1')
+  const trap = net.stopRequests(methods.txn, txn => txn.success.length === 1 && looksAt(keys[1]!)(txn))
+  const reading = etcd.stm(async tx => (await tx.getMany(keys)).map(kv => kv?.text()))
+  const refused = t.throwsAsync(
+    etcd.stm(tx => tx.get('theirs/skew')),
+    { code: 'PERMISSION_DENIED' },
+  )
+  const second = await trap.caught()
+  trap.off()
+  await quiet(net)
+  await write('2')
+  await second.deliver()
+  t.deepEqual((await reading).value, ['1', '1'])
+  await refused
+})
+
 /** A client of somebody who may do what he likes below `mine/`, and nothing elsewhere. */
 async function teller(t: ExecutionContext<unknown>, username: string): Promise<Etcd> {
-  const { etcd: root, servers } = live()
+  const etcd = await connect(live().servers.endpoints, { credentials: await account(username) })
+  t.teardown(() => etcd[Symbol.asyncDispose]())
+  return etcd
+}
+
+async function account(username: string): Promise<Credentials> {
+  const { etcd: root } = live()
   await root.auth.addRole(username)
   await root.auth.grantPermission(username, { access: 'readwrite', keys: prefix('mine/') })
   await root.auth.addUser(username, 'a-secret')
   await root.auth.grantRole(username, username)
-  const etcd = await connect(servers.endpoints, { credentials: { username, password: 'a-secret' } })
-  t.teardown(() => etcd[Symbol.asyncDispose]())
-  return etcd
+  return { username, password: 'a-secret' }
 }

@@ -4,7 +4,7 @@ import { mapKey } from '../../../src/wire/bytes.ts'
 import type { TxnRequest } from '../../../src/wire/gen/rpc.g.ts'
 import { methods } from '../../../src/wire/methods.ts'
 import { uniquePrefix, useEtcd } from '../../support/live.ts'
-import { player, quiet, stateOf, testRuntime } from '../../traits/arena.ts'
+import { creates, player, quiet, stateOf, testRuntime, turns } from '../../traits/arena.ts'
 
 const server = useEtcd(test)
 
@@ -82,6 +82,34 @@ test('repeatable reads: two reads of different revisions that a snapshot read br
     { isolation: 'repeatable-reads' },
   )
   t.deepEqual(value, ['2', '2'])
+})
+
+test('what was only read is not confirmed by a member that answers from the past', async t => {
+  const { etcd, net } = await player(t, server())
+  const p = uniquePrefix(t)
+  const write = (value: string) =>
+    etcd.stm(tx => {
+      for (const key of ['a', 'b']) tx.put(`${p}${key}`, value)
+    })
+  const { revision: past } = await write('1')
+  let runs = 0
+  const confirmations = net.stopRequests(
+    methods.txn,
+    ({ compare, success }) => compare.length > 0 && success.every(({ request }) => request?.kind === 'range'),
+  )
+  const reading = etcd.stm(
+    async tx => {
+      runs += 1
+      const a = (await tx.get(`${p}a`))?.text()
+      if (runs === 1) await write('2')
+      return [a, (await tx.get(`${p}b`))?.text()]
+    },
+    { isolation: 'repeatable-reads' },
+  )
+  const confirmation = await confirmations.caught()
+  confirmations.off()
+  await confirmation.deliver({ header: { revision: past }, succeeded: true, responses: [] })
+  t.deepEqual((await reading).value, ['2', '2'])
 })
 
 test('repeatable reads: nobody hears of an error found in a state that never was', async t => {
@@ -504,6 +532,55 @@ test('a retry whose event was lost looks for itself after a while', async t => {
   t.is((await waiting).value, 'x')
   await quiet(net)
   t.is(runtime.pending(30_000), 0)
+})
+
+test('a read that nobody waits for any more, since another has failed, is no unhandled rejection', async t => {
+  const unhandled: unknown[] = []
+  const listener = (reason: unknown) => void unhandled.push(reason)
+  process.on('unhandledRejection', listener)
+  t.teardown(() => process.off('unhandledRejection', listener))
+  const { etcd, net } = await player(t, server(), { requestTimeoutMs: 300 })
+  const p = uniquePrefix(t)
+  const both = async (tx: Transaction) => {
+    const reads = [
+      tx.get(`${p}a`),
+      tx.prefix(`${p}b/`),
+      tx.has(`${p}c`),
+      tx.revision(`${p}d`),
+      tx.getMany([`${p}e`]),
+    ]
+    for (const read of reads) await read
+    tx.put(`${p}a`, 'x')
+  }
+  const stopped = net.stopRequests(methods.txn)
+  const leave = new AbortController()
+  const left = t.throwsAsync(etcd.stm(both, { signal: leave.signal }), { message: 'enough' })
+  const late = await stopped.caught()
+  leave.abort(new Error('enough'))
+  await left
+  await late.deliver()
+  await turns()
+  t.deepEqual(unhandled, [], 'the caller has left')
+
+  await t.throwsAsync(etcd.stm(both), { instanceOf: EtcdError })
+  await turns()
+  t.deepEqual(unhandled, [], 'nobody answered')
+  stopped.off()
+
+  // In the batch behind another, which has read nothing of it.
+  const held = net.stopAnswers(methods.txn, creates(`${p}hot`))
+  const first = etcd.stm(tx => tx.put(`${p}hot`, '1'))
+  const commit = await held.caught()
+  held.off()
+  const second = etcd.stm(async tx => {
+    await tx.get(`${p}hot`)
+    await both(tx)
+  })
+  await turns()
+  await commit.deliver()
+  await Promise.all([first, second])
+  await turns()
+  t.deepEqual(unhandled, [], 'it runs again')
 })
 
 /** Is this a commit that puts something? */

@@ -233,4 +233,27 @@ export const beliefInLeases: readonly Mutant[] = [
     replace: "return state.kind !== 'lost' && state.kind !== 'stopped'",
     tests: [by('client/lease-life')],
   },
+  {
+    name: 'lease-of-another-taken',
+    promise: 'a lease whose id somebody else has chosen is never taken for ours, nor revoked',
+    file: 'src/client/lease.ts',
+    find: 'if (chosen !== undefined) throw error',
+    replace: 'void chosen',
+    tests: [
+      by(
+        'live/client/lease',
+        'an id somebody else has chosen is never taken for ours, nor revoked, however the answers are lost',
+      ),
+    ],
+  },
+  {
+    name: 'renewal-outlives-its-client',
+    promise: 'whoever relies on a renewal hears when its client is closed',
+    file: 'src/client/lease.ts',
+    find: 'onAbort(this.#closing, reason => loss.abort(reason))',
+    replace: 'onAbort(undefined, reason => loss.abort(reason))',
+    tests: [
+      by('live/client/lease', 'a renewal ends with its client, and says so, unless it was stopped before'),
+    ],
+  },
 ]

@@ -91,4 +91,69 @@ export const connections: readonly Mutant[] = [
       "this.#lanes = { control: connect('control'), data: [] }\n    this.#lanes = { ...this.#lanes, data: this.#lanes.control }",
     tests: [by('client/connections')],
   },
+  {
+    name: 'token-refused-for-now-is-final',
+    promise: 'a member that gives no token for reasons of its own is passed over',
+    file: 'src/client/submitter.ts',
+    find: 'if (isFinal(verdict)) throw',
+    replace: "if (isFinal(verdict) || verdict.failure === 'rejected') throw",
+    tests: [
+      by(
+        'client/submitter',
+        'an endpoint that gives no token for reasons of its own is passed over, a busy one asked again',
+      ),
+    ],
+  },
+  {
+    name: 'token-refused-for-now-ends-watches',
+    promise: 'watches outlast a member that gives no token for now',
+    file: 'src/client/stream-opener.ts',
+    find: 'if (isFinal(verdict)) throw',
+    replace: "if (isFinal(verdict) || verdict.failure === 'rejected') throw",
+    tests: [
+      by(
+        'client/unreadable-answers',
+        'watches outlast a token that nobody can read, or that is refused to one member for now',
+      ),
+    ],
+  },
+  {
+    name: 'unreadable-token-ends-watches',
+    promise: 'watches outlast a token that nobody can read',
+    file: 'src/client/watch-hub.ts',
+    find: "if (EtcdError.is(error, 'PROTOCOL')) this",
+    replace: "if (EtcdError.is(error, 'TIMEOUT')) this",
+    tests: [
+      by(
+        'client/unreadable-answers',
+        'watches outlast a token that nobody can read, or that is refused to one member for now',
+      ),
+    ],
+  },
+  {
+    name: 'unsent-for-want-of-a-token-in-doubt',
+    promise: 'a call that got no token is known not to be sent',
+    file: 'src/client/submitter.ts',
+    find: "outcome: 'not-sent',\n    endpoint,",
+    replace: "outcome: 'unknown',\n    endpoint,",
+    tests: [
+      by(
+        'client/submitter',
+        'a call whose token never comes, or that nobody can read, is known not to be sent',
+      ),
+    ],
+  },
+  {
+    name: 'hurried-calls-end-the-connection',
+    promise: 'calls that give up soon end no connection on which others wait',
+    file: 'src/client/connection.ts',
+    find: 'const SILENCE_UNTIL_DEAD_MS = 2000',
+    replace: 'const SILENCE_UNTIL_DEAD_MS = 0',
+    tests: [
+      by(
+        'client/submitter',
+        'calls that give up soon end no connection on which others wait in patience, unless it is silent for long',
+      ),
+    ],
+  },
 ]

@@ -164,6 +164,20 @@ export const elections: readonly Mutant[] = [
     ],
   },
   {
+    name: 'campaign-deaf-after-sleep',
+    promise:
+      'whoever campaigns is heard at once, also while it is not known whether its session outlived a sleep',
+    file: 'recipes/election.ts',
+    find: 'await orAborted(session.engine, [abort.signal], session.reliable())',
+    replace: 'await session.reliable()',
+    tests: [
+      by(
+        'live/recipes/election',
+        'whoever campaigns with what was left to it is heard at once while nobody says whether its session outlived the sleep of its machine',
+      ),
+    ],
+  },
+  {
     name: 'observer-jumps-to-what-it-read',
     promise: 'an observer whose watch is late when it looks again skips nothing',
     file: 'recipes/internal/election/observation.ts',

@@ -177,4 +177,70 @@ export const rendezvous: readonly Mutant[] = [
       ),
     ],
   },
+  {
+    name: 'barrier-hold-deaf-after-sleep',
+    promise: 'a hold is given up at once, also while it is not known whether its session outlived a sleep',
+    file: 'recipes/barrier.ts',
+    find: 'await orAborted(this.#engine, [leaving.signal], this.#session.reliable())',
+    replace: 'await this.#session.reliable()',
+    tests: [
+      by(
+        'live/recipes/barrier',
+        'a hold is given up at once while nobody says whether its session outlived the sleep of its machine',
+      ),
+    ],
+  },
+  {
+    name: 'gathering-deaf-after-sleep',
+    promise:
+      'whoever enters is heard at once, also while it is not known whether its session outlived a sleep',
+    file: 'recipes/internal/barrier/gather.ts',
+    find: 'await orAborted(session.engine, [leaving.signal], session.reliable())',
+    replace: 'await session.reliable()',
+    tests: [
+      by(
+        'live/recipes/double-barrier',
+        'whoever enters is heard at once while nobody says whether its session outlived the sleep of its machine',
+      ),
+    ],
+  },
+  {
+    name: 'cyclic-barrier-status-without-end',
+    promise: 'a status is waited for as long as was said',
+    file: 'recipes/internal/barrier/rounds.ts',
+    find: 'signal,\n      timeoutMs,',
+    replace: 'signal,\n      timeoutMs: timeoutMs && undefined,',
+    tests: [by('live/recipes/cyclic-barrier', 'a status is waited for as long as was said, and no longer')],
+  },
+  {
+    name: 'latch-set-twice',
+    promise: 'a count whose answer was lost is not set once more when rounds went by',
+    file: 'recipes/latch.ts',
+    find: "if (isInDoubt) throw this.#unknown('whether its count",
+    replace: "if (isInDoubt && remaining(now) > 0) throw this.#unknown('whether its count",
+    tests: [
+      by(
+        'live/recipes/latch',
+        'a count whose answer was lost while two rounds went by is told as unknown, and no other is set',
+      ),
+    ],
+  },
+  {
+    name: 'refused-leave-never-repeated',
+    promise: 'whoever was refused to leave a double barrier may try again',
+    file: 'recipes/double-barrier.ts',
+    find: 'this.#left = undefined',
+    replace: 'void this.#left',
+    tests: [
+      by('live/recipes/double-barrier', 'whoever was refused to leave may try again when that is mended'),
+    ],
+  },
+  {
+    name: 'time-of-a-call-begins-anew',
+    promise: 'the time given to a call is that of all its requests together',
+    file: 'recipes/internal/call-time.ts',
+    find: 'timeoutMs: Math.max(0, untilMs - runtime.now())',
+    replace: 'timeoutMs: Math.min(timeoutMs, untilMs)',
+    tests: [by('live/recipes/latch', 'the time given to countDown is that of all its requests together')],
+  },
 ]

@@ -156,4 +156,44 @@ export const requests: readonly Mutant[] = [
     replace: 'this.#aborts.on(undefined, error => leave(() => call.failed(error as EtcdError)))',
     tests: [by('client/submitter')],
   },
+  {
+    name: 'reading-transaction-from-the-past',
+    promise: 'a transaction that only reads is not answered from before what its client was told',
+    file: 'src/client/kv.ts',
+    find: "readOnly && isLinearizable(request) ? 'linearizable' : undefined",
+    replace: "!readOnly && isLinearizable(request) ? 'linearizable' : undefined",
+    tests: [
+      by(
+        'live/client/txn',
+        'a transaction that only reads is not answered from before what its client was told, unless it asks for that',
+      ),
+    ],
+  },
+  {
+    name: 'told-after-it-stopped-listening',
+    promise: 'whoever has stopped listening to a signal hears nothing of it',
+    file: 'src/support/abort.ts',
+    find: 'if (actions.delete(action)) action(signal.reason)',
+    replace: 'if (actions.delete(action) || true) action(signal.reason)',
+    tests: [
+      by(
+        'client/listeners',
+        'whoever stops listening to a signal while others are told that it aborted hears nothing',
+      ),
+    ],
+  },
+  {
+    name: 'end-of-a-cancelled-call-taken-for-its-answer',
+    promise:
+      'a write that is given up says why, also when its transport tells of the end of the call at once',
+    file: 'src/client/submitter.ts',
+    find: 'if (!waiting) return\n          finish()\n          resolve(value)',
+    replace: 'finish()\n          resolve(value)',
+    tests: [
+      by(
+        'live/client/kv',
+        'a write that is given up says why, also when its transport tells of the end of the call at once',
+      ),
+    ],
+  },
 ]

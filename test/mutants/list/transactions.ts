@@ -49,6 +49,32 @@ export const transactions: readonly Mutant[] = [
     ],
   },
   {
+    name: 'stm-reads-apart-not-pinned',
+    promise: 'reads that travel apart, because one of them was refused, are of one revision all the same',
+    file: 'recipes/internal/stm/reader.ts',
+    find: 'void this.#send(at, [question])',
+    replace: 'void this.#send(revision, [question])',
+    tests: [
+      by(
+        'live/recipes/stm-auth',
+        'what is read apart from a question that is not allowed is of one revision all the same',
+      ),
+    ],
+  },
+  {
+    name: 'stm-forgotten-read-unhandled',
+    promise: 'when a read has failed, another of the run that nobody waits for is no unhandled rejection',
+    file: 'recipes/internal/stm/transaction.ts',
+    find: 'if (attempt.isSpoilt) told.catch(() => {})',
+    replace: 'void [attempt, told]',
+    tests: [
+      by(
+        'live/recipes/stm-edges',
+        'a read that nobody waits for any more, since another has failed, is no unhandled rejection',
+      ),
+    ],
+  },
+  {
     name: 'stm-read-taken-for-commit',
     promise: 'a transaction that could not read is known to have written nothing',
     file: 'recipes/internal/stm/run.ts',
@@ -223,5 +249,18 @@ export const transactions: readonly Mutant[] = [
     find: 'setTimer(CHECK_MS, () => finish(resolve))',
     replace: 'setTimer(CHECK_MS, () => {})',
     tests: [by('live/recipes/stm-edges', 'a retry whose event was lost looks for itself after a while')],
+  },
+  {
+    name: 'stm-confirmed-from-the-past',
+    promise: 'what was only read is not confirmed by a member that answers from the past',
+    file: 'recipes/internal/stm/courier.ts',
+    find: "repeat === 'read' ? 'linearizable' : undefined",
+    replace: "repeat === 'once' ? 'linearizable' : undefined",
+    tests: [
+      by(
+        'live/recipes/stm-edges',
+        'what was only read is not confirmed by a member that answers from the past',
+      ),
+    ],
   },
 ]
