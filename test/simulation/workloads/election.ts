@@ -28,21 +28,7 @@ export const electionWorkload: Workload = {
     if (etcd === undefined) return
     const random = stage.world.random.fork(`actor ${process.name}`)
     const observing = observer(etcd, process, stage, random.fork('observer'))
-    await relay<Reign>(
-      etcd,
-      { process, stage, random },
-      {
-        run: async (leg, chance) => {
-          const tasks = Array.from({ length: 2 }, (_, index) =>
-            campaigner({ ...leg, random: chance(`task ${index}`) }),
-          )
-          const again = (leg.inherited ?? []).map((before, index) =>
-            leadOn({ ...leg, random: chance(`again ${index}`) }, before),
-          )
-          await Promise.all([...tasks, ...again])
-        },
-      },
-    )
+    await relay<Reign>(etcd, { process, stage, random }, { task: campaigner, takeUp: leadOn })
     await observing
     await etcd.close()
   },
@@ -74,9 +60,7 @@ interface Reign {
   readonly acquisition: OpenAcquisition
 }
 
-interface Scene extends Leg<Reign> {
-  readonly random: Random
-}
+type Scene = Leg<Reign>
 
 /** Goes on with a leadership that was left with the lease. Who cannot gives up the lease: nobody else can. */
 async function leadOn(scene: Scene, { hold: before, acquisition: had }: Reign): Promise<void> {

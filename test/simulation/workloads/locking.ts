@@ -62,16 +62,8 @@ export function lockWorkload<Held extends Handle & Unlockable>(recipe: Locks<Hel
         etcd,
         { process, stage, random },
         {
-          run: async (leg, chance) => {
-            const scene = { ...leg, locks }
-            const tasks = Array.from({ length: 2 }, (_, index) =>
-              locker({ ...scene, random: chance(`task ${index}`) }),
-            )
-            const again = (leg.inherited ?? []).map((owned, index) =>
-              takeUp({ ...scene, random: chance(`again ${index}`) }, owned),
-            )
-            await Promise.all([...tasks, ...again])
-          },
+          task: leg => locker({ ...leg, locks }),
+          takeUp: (leg, owned) => takeUp({ ...leg, locks }, owned),
           isKnown: ({ hold }) => locks.again(hold, stage.plan) !== undefined,
         },
       )
@@ -102,7 +94,6 @@ interface Owned {
 
 interface Scene extends Leg<Owned> {
   readonly locks: Locks<Handle & Unlockable>
-  readonly random: Random
 }
 
 async function locker(scene: Scene): Promise<void> {

@@ -6,7 +6,7 @@ import type { Stage } from '../stage.ts'
 import { CLOSE_MS, closeSession, expected, inTime, openSession } from './acting.ts'
 import { ledger } from './ledger.ts'
 
-/** One session of a process, and what its tasks have in common. */
+/** One session of a process, as one of its tasks has it. */
 export interface Leg<Owned> {
   readonly process: SimulatedProcess
   readonly stage: Stage
@@ -17,19 +17,23 @@ export interface Leg<Owned> {
   /** By all tasks of the session. */
   readonly held: Set<Owned>
   readonly fate: { isLeft: boolean }
+  readonly random: Random
 }
 
 interface Runners<Owned> {
   /** `unrecorded`: what stands in lines is not written down, so nobody could say what a session wants there. */
   readonly sessions?: 'unrecorded'
-  /** Resolves when no task of the session is at work any more. `chance` is what a task of this name has. */
-  run(leg: Leg<Owned>, chance: (task: string) => Random): Promise<void>
+  /** What a task of the session does until that is over; there are two of them. */
+  task(leg: Leg<Owned>): Promise<void>
+  /** Asks for what was held through the lease before. */
+  takeUp(leg: Leg<Owned>, owned: Owned): Promise<void>
   /** The session was not left to others, and is about to be closed. */
   finish?(leg: Leg<Owned>): Promise<void>
   /** Can it be asked for again? */
   isKnown?(owned: Owned): boolean
 }
 
+const TASKS = 2
 /** How long a session that goes on with a lease lasts. */
 const RESUMED_MS = 20_000
 
@@ -37,7 +41,7 @@ const RESUMED_MS = 20_000
 export async function relay<Owned extends { readonly hold: Handle }>(
   etcd: Etcd,
   { process, stage, random }: { process: SimulatedProcess; stage: Stage; random: Random },
-  { run, finish, isKnown, sessions }: Runners<Owned>,
+  { task, takeUp, finish, isKnown, sessions }: Runners<Owned>,
 ): Promise<void> {
   let left: { readonly lease: bigint; readonly held: readonly Owned[] } | undefined
   for (let count = 0; !stage.isOver; count++) {
@@ -47,12 +51,15 @@ export async function relay<Owned extends { readonly hold: Handle }>(
     if (session === undefined) continue
     const held = new Set<Owned>()
     const open = sessions === 'unrecorded' ? undefined : stage.recorder.session(process, session)
-    const leg = { process, stage, session, open, inherited, held, fate: { isLeft: false } }
+    const leg = { process, stage, session, open, inherited, held, fate: { isLeft: false }, random }
     // What an attempt without an answer creates under a lease that was left is nobody's, and may stand in the way of all
     // until the lease ends: whoever goes on with one does not wait for ever.
     const enough =
       inherited && process.setTimer(RESUMED_MS, () => leg.session.signal.aborted || void close(leg))
-    await run(leg, task => random.fork(`${task} of ${count}`))
+    const as = (name: string) => ({ ...leg, random: random.fork(`${name} of ${count}`) })
+    const tasks = Array.from({ length: TASKS }, (_, index) => task(as(`task ${index}`)))
+    const again = (inherited ?? []).map((owned, index) => takeUp(as(`again ${index}`), owned))
+    await Promise.all([...tasks, ...again])
     enough?.cancel()
     const owned = [...held].filter(({ hold }) => EtcdError.is(hold.signal.reason, 'SESSION_CLOSED'))
     const goesOn = leg.fate.isLeft && EtcdError.is(session.signal.reason, 'SESSION_CLOSED')

@@ -23,16 +23,9 @@ export const semaphoreWorkload: Workload = {
       etcd,
       { process, stage, random },
       {
-        run: async (leg, chance) => {
-          const tasks = Array.from({ length: 2 }, (_, index) =>
-            player({ ...leg, random: chance(`task ${index}`) }),
-          )
-          const again = (leg.inherited ?? []).map((grant, index) =>
-            takeUp({ ...leg, random: chance(`again ${index}`) }, grant),
-          )
-          await Promise.all([...tasks, ...again])
-        },
         sessions: 'unrecorded',
+        task: player,
+        takeUp,
         // What is left with a lease and not asked for goes with the lease.
         finish: async ({ session, inherited }) => {
           if (inherited === undefined) await nothingOfNobody(process, stage, session)
@@ -75,9 +68,7 @@ async function nothingOfNobody(process: SimulatedProcess, stage: Stage, session:
 const PERMITS = 3
 const PERMITS_AT_MOST = 5
 
-interface Scene extends Leg<Grant> {
-  readonly random: Random
-}
+type Scene = Leg<Grant>
 
 /** One permit as its owner saw it. */
 interface Grant {
