@@ -58,6 +58,23 @@ test('a place on a lease of nobody known is none of ours', t => {
   t.deepEqual(check({ acquisitions: [failed], session: { ...session, lease: 8n } }), [])
 })
 
+const left = { ...session, id: 's0', believedUntil: 600 }
+const heir = { ...session, openedAt: 700 }
+
+test('a place that appears on a lease after it was left is none of its heir’s', t => {
+  t.deepEqual(check({ acquisitions: [failed], createdAt: 650, lives: [left, heir] }), [])
+  t.deepEqual(check({ acquisitions: [failed], createdAt: 800, lives: [left, heir] }), [])
+})
+
+test('a place that was there when its lease was left is found', t => {
+  t.deepEqual(check({ acquisitions: [failed], createdAt: 599, lives: [left, heir] }), ['place-of-nobody'])
+})
+
+test('a place that appears in a line its heir has asked for is found', t => {
+  const asked = { ...failed, invokedAt: 750, settledAt: 760 }
+  t.deepEqual(check({ acquisitions: [asked], createdAt: 800, lives: [left, heir] }), ['place-of-nobody'])
+})
+
 test('a place that was given up and stays is found', t => {
   t.deepEqual(check({ acquisitions: [failed] }), ['place-of-nobody'])
 })
@@ -88,16 +105,18 @@ function check({
   createdAt = 20,
   gone,
   session: one = session,
+  lives = [one],
   ...rest
 }: Partial<Pick<History, 'acquisitions' | 'releases'>> & {
   readonly createdAt?: number
   readonly gone?: number
   readonly session?: SessionLife
+  readonly lives?: readonly SessionLife[]
 }): readonly string[] {
   const told = history({
     log: gone === undefined ? [created] : [created, deleted],
     times: gone === undefined ? [createdAt] : [createdAt, gone],
     ...rest,
   })
-  return checkPlacesOfNobody(told, [one], calm, truthOf(told, exact)).map(({ rule }) => rule)
+  return checkPlacesOfNobody(told, lives, calm, truthOf(told, exact)).map(({ rule }) => rule)
 }

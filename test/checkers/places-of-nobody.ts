@@ -20,7 +20,13 @@ export function checkPlacesOfNobody(
   truth: ServerTruth,
 ): Violation[] {
   const violations: Violation[] = []
-  const bySession = new Map(sessions.map(session => [session.lease, session]))
+  // The last that had a lease, if it was left to others.
+  const byLease = new Map(sessions.map(session => [session.lease, session]))
+  const leftAt = new Map(
+    sessions.flatMap(({ lease, believedUntil }, index) =>
+      byLease.get(lease) === sessions[index] ? [] : [[lease, believedUntil] as const],
+    ),
+  )
   const releasedAt = new Map(
     releases.map(({ acquisition, outcome, settledAt }) => [
       acquisition,
@@ -32,16 +38,21 @@ export function checkPlacesOfNobody(
       const goneAt = truth.at(gone)
       // Most are gone before it matters.
       if (goneAt < calm.from + calm.graceMs) continue
-      const session = bySession.get(place.lease)
+      const session = byLease.get(place.lease)
       if (session === undefined || session.diedAt !== undefined) continue
       const untilMs = Math.min(goneAt, session.believedUntil, calm.until)
+      const createdAt = truth.at(created)
       let neededUntil = -Infinity
+      let askedFor = false
       for (const { id, process, line: wanted, invokedAt, settledAt, outcome } of acquisitions) {
         if (process !== session.process || wanted !== line || invokedAt > untilMs) continue
         const needed = outcome === 'ok' ? (releasedAt.get(id) ?? Infinity) : settledAt
         neededUntil = Math.max(neededUntil, needed)
+        askedFor ||= invokedAt >= session.openedAt && invokedAt <= createdAt
       }
-      const from = Math.max(truth.at(created), neededUntil, calm.from)
+      // An attempt without an answer from before the lease was left: `orphan()` says that it is nobody's.
+      if (!askedFor && createdAt >= (leftAt.get(place.lease) ?? Infinity)) continue
+      const from = Math.max(createdAt, neededUntil, calm.from)
       if (untilMs - from <= calm.graceMs) continue
       violations.push({
         rule: 'place-of-nobody',

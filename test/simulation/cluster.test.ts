@@ -38,6 +38,17 @@ test('the end of a lease is known with its instant and by whom, and one its sess
   })
 })
 
+test('a lease that was taken and comes back by a grant that was on its way has not ended', async t => {
+  await scene({}, async ({ etcd, cluster }) => {
+    const { id } = await etcd.lease.grant(5)
+    cluster.follow(id)
+    cluster.endLease(id, 'revoke')
+    await etcd.lease.grant(5, { id })
+    await etcd.lease.revoke(id)
+    t.is(cluster.leaseEnd(id)?.by, 'time')
+  })
+})
+
 test('where everybody has to sign in, who does not is refused', async t => {
   await scene({ tokenTtl: 60 }, async ({ etcd, stranger }) => {
     await etcd.put('a', '1')

@@ -62,6 +62,13 @@ export class Cluster {
     const rules = new FaultRules()
     this.#core = core
     this.#routes = routes
+    const { lessor } = core
+    const grant = lessor.grant.bind(lessor)
+    lessor.grant = (...asked) => {
+      const granted = grant(...asked)
+      this.#noteEnds()
+      return granted
+    }
     this.#fronts = core.members.list.map(
       (member, index) => new Front(member, index, { runtime, settings, leaderNoticeMs: 0, routes, rules }),
     )
