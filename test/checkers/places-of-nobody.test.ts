@@ -66,6 +66,12 @@ test('a place that appears on a lease after it was left is none of its heir’s'
   t.deepEqual(check({ acquisitions: [failed], createdAt: 800, lives: [left, heir] }), [])
 })
 
+test('a place that appears on a lease that is left again and again is none of the last heir’s', t => {
+  const between = { ...heir, id: 's00', believedUntil: 3500 }
+  const last = { ...session, openedAt: 3600 }
+  t.deepEqual(check({ acquisitions: [failed], createdAt: 650, lives: [left, between, last] }), [])
+})
+
 test('a place that was there when its lease was left is found', t => {
   t.deepEqual(check({ acquisitions: [failed], createdAt: 599, lives: [left, heir] }), ['place-of-nobody'])
 })

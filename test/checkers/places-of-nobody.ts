@@ -20,13 +20,9 @@ export function checkPlacesOfNobody(
   truth: ServerTruth,
 ): Violation[] {
   const violations: Violation[] = []
-  // The last that had a lease, if it was left to others.
+  // A lease that is left to others has several, one after the other: the last has to put it in order.
   const byLease = new Map(sessions.map(session => [session.lease, session]))
-  const leftAt = new Map(
-    sessions.flatMap(({ lease, believedUntil }, index) =>
-      byLease.get(lease) === sessions[index] ? [] : [[lease, believedUntil] as const],
-    ),
-  )
+  const firstOf = new Map(sessions.toReversed().map(session => [session.lease, session]))
   const releasedAt = new Map(
     releases.map(({ acquisition, outcome, settledAt }) => [
       acquisition,
@@ -42,16 +38,18 @@ export function checkPlacesOfNobody(
       if (session === undefined || session.diedAt !== undefined) continue
       const untilMs = Math.min(goneAt, session.believedUntil, calm.until)
       const createdAt = truth.at(created)
+      const first = firstOf.get(place.lease)
+      const leftAt = first === session ? Infinity : (first?.believedUntil ?? Infinity)
       let neededUntil = -Infinity
       let askedFor = false
       for (const { id, process, line: wanted, invokedAt, settledAt, outcome } of acquisitions) {
         if (process !== session.process || wanted !== line || invokedAt > untilMs) continue
         const needed = outcome === 'ok' ? (releasedAt.get(id) ?? Infinity) : settledAt
         neededUntil = Math.max(neededUntil, needed)
-        askedFor ||= invokedAt >= session.openedAt && invokedAt <= createdAt
+        askedFor ||= invokedAt >= leftAt && invokedAt <= createdAt
       }
       // An attempt without an answer from before the lease was left: `orphan()` says that it is nobody's.
-      if (!askedFor && createdAt >= (leftAt.get(place.lease) ?? Infinity)) continue
+      if (!askedFor && createdAt >= leftAt) continue
       const from = Math.max(createdAt, neededUntil, calm.from)
       if (untilMs - from <= calm.graceMs) continue
       violations.push({
