@@ -217,7 +217,8 @@ export class SessionCore implements SessionContext, AsyncDisposable {
    * Leaves the lease, and the keys on it, to whoever resumes it before it runs out. Resolves with its id once
    * every acquisition under way has been undone. Locks held through this session are no longer held here. What
    * an unanswered attempt creates later is found by whoever resumes the lease and locks that name. Rejects with
-   * TIMEOUT, the lease left all the same, when undoing takes longer than `timeoutMs`.
+   * TIMEOUT, the lease left all the same, when undoing takes longer than `timeoutMs`; with SESSION_LOST when the
+   * session is lost meanwhile.
    */
   async orphan(options: CloseOptions = {}): Promise<bigint> {
     const timeoutMs = checkedTimeout(options, 'orphan')
@@ -260,7 +261,8 @@ export class SessionCore implements SessionContext, AsyncDisposable {
     const isLate = lease === 'orphan' && (await within(this.engine.runtime, timeoutMs, settled)) !== 'done'
     if (isLate) errors.push(tookTooLong('not every acquisition under way could be undone', timeoutMs))
     else await settled
-    const lost = this.#kept.state.kind === 'lost'
+    const { state } = this.#kept
+    const lost = state.kind === 'lost'
     this.#kept.stop()
     if (this.#phase.kind === 'closing') this.#phase = { kind: 'over', done: this.#phase.done }
     if (!lost) {
@@ -270,6 +272,8 @@ export class SessionCore implements SessionContext, AsyncDisposable {
     }
     this.ownKeys.end()
     const done = this.#backgroundDone().then(() => this.#client.detach(this))
+    // Nothing is left to anybody, and that is known without waiting until the cluster knows it too.
+    if (lease === 'orphan' && lost) throw state.error
     // Whoever leaves a lease has waited long enough.
     if (!isLate) await done
     if (errors.length === 1) throw errors[0]

@@ -47,6 +47,18 @@ test('an orphaned lease is left alone, and its session is over', async t => {
   t.deepEqual(transport.open, [])
 })
 
+test('a lease that is lost while it is being left is left to nobody, and nothing more is waited for', async t => {
+  const { transport, runtime, session } = await arrange()
+  const disposed = deferred<void>()
+  session.attach({ [Symbol.asyncDispose]: () => disposed.promise })
+  const lost = t.throwsAsync(session.orphan({ timeoutMs: 60_000 }), { code: 'SESSION_LOST' } as object)
+  runtime.stall(10_000)
+  t.is(session.state, 'lost')
+  disposed.resolve()
+  await lost
+  t.is(transport.onlyOpen.request(methods.leaseRevoke).id, session.leaseId)
+})
+
 test('a session that is lost has its lease revoked, and tells of the loss in the turn that finds it', async t => {
   const { transport, runtime, session } = await arrange()
   runtime.stall(10_000)
