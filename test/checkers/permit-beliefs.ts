@@ -1,3 +1,4 @@
+import { deletionOf } from './deletion-of.ts'
 import type { Acquisition, History, Violation } from './history.ts'
 import { checkTokens } from './tokens.ts'
 
@@ -32,11 +33,7 @@ function beyond(grant: PermitGrant, key: string, history: History): Violation[] 
         involved: [id],
       },
     ]
-  const gone = history.log.find(
-    ({ revision, changes }) =>
-      revision > token && changes.some(change => change.kind === 'delete' && change.key === key),
-  )
-  const goneAt = gone?.at ?? Infinity
+  const goneAt = deletionOf(history.log, key, token)?.at ?? Infinity
   const believedUntil = Math.min(grant.believedUntil, diedAt)
   if (believedUntil <= goneAt) return []
   // An operator took it: the watch of the key tells, in its time. A process that stands still believes nothing.
