@@ -99,6 +99,24 @@ export function pick<Item>(items: readonly Item[], random: Random): Item | undef
   return items[Math.floor(random() * items.length)]
 }
 
+/** Both included. */
+export function integer(random: Random, from: number, to: number): number {
+  return from + Math.floor(random() * (to - from + 1))
+}
+
+/** Does it to one of those that fit, if there are any. */
+export function toOne<Item>(
+  items: readonly Item[],
+  random: Random,
+  fits: (item: Item) => boolean,
+  change: (item: Item) => void,
+): boolean {
+  const one = pick(items.filter(fits), random)
+  if (one === undefined) return false
+  change(one)
+  return true
+}
+
 /** How many bad histories docs/proof.md says the checker was tried on. */
 function badHistoriesOf(checker: string): number | undefined {
   const page = readFileSync(fileURLToPath(new URL('../../../docs/proof.md', import.meta.url)), 'utf8')
