@@ -67,8 +67,8 @@ function without(spans: readonly TimeSpan[], from: number, until: number): reado
   })
 }
 
-/** When a process has run for so long since `from`. */
-function runningFor(from: number, ms: number, stalls: readonly Stall[]): number {
+/** When a process has run for so long since `from`. Its stalls are in order. */
+export function runningFor(from: number, ms: number, stalls: readonly Stall[]): number {
   let end = from + ms
   for (const stall of stalls) {
     if (stall.until <= from || stall.from > end) continue

@@ -5,6 +5,7 @@ import type { Change, Commit, History } from './history.ts'
 import { checkPermitBeliefs, type PermitGrant } from './permit-beliefs.ts'
 
 const LINE = 'jobs/'
+const NOTICE_MS = 50
 
 interface Facts {
   readonly history: History
@@ -63,7 +64,7 @@ function drawn(seed: number): Facts {
           return [{ kind: 'delete', key }]
         },
       })
-      grant.believedUntil = goneAt + integer(random, 1, 50)
+      grant.believedUntil = goneAt + integer(random, 1, NOTICE_MS)
     } else gone()
     if (fate !== 4) continue
     // It is had again in the middle.
@@ -230,6 +231,29 @@ const kinds: readonly Kind<Facts>[] = [
       ),
   },
   {
+    title: 'somebody believes in a permit after he stood still, and it went meanwhile',
+    rules: beyond,
+    corrupt: toGrant(
+      (grant, draft) => !isPlain(draft, grant) && grant.believedUntil - goneAt(draft, grant) === 500,
+      (grant, _, random) => {
+        grant.believedUntil += integer(random, 1, 500)
+      },
+    ),
+  },
+  {
+    title: 'somebody believes in a permit longer than it takes to hear that an operator took it',
+    rules: beyond,
+    corrupt: (draft, random) =>
+      toOne(
+        draft.grants,
+        random,
+        ({ keys }) => draft.history.interventions.some(({ keys: [key] }) => keys.includes(key!)),
+        grant => {
+          grant.believedUntil = goneAt(draft, grant) + NOTICE_MS + integer(random, 1, 900)
+        },
+      ),
+  },
+  {
     title: 'a permit is given that the server did not write',
     rules: ['permit-never-given'],
     corrupt: toGrant(isHadOnce, (grant, draft, random) => {
@@ -293,6 +317,6 @@ function isHadOnce(grant: Grant, { grants }: Deep<Facts>): boolean {
 tellsBadHistories<Facts, Kind<Facts>>({
   name: 'the checker of beliefs in permits',
   good: drawn,
-  check: ({ history: told, grants }) => checkPermitBeliefs(told, grants),
+  check: ({ history: told, grants }) => checkPermitBeliefs(told, grants, { noticeMs: NOTICE_MS }),
   kinds,
 })

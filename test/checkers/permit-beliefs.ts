@@ -1,3 +1,5 @@
+import type { Assumptions } from './assumptions.ts'
+import { runningFor } from './belief.ts'
 import { deletionOf } from './deletion-of.ts'
 import type { Acquisition, History, Violation } from './history.ts'
 import { checkTokens } from './tokens.ts'
@@ -11,10 +13,14 @@ export interface PermitGrant
 }
 
 /** Whoever believes that it has a permit has it, at every instant; and no permit is given twice. */
-export function checkPermitBeliefs(history: History, grants: readonly PermitGrant[]): Violation[] {
+export function checkPermitBeliefs(
+  history: History,
+  grants: readonly PermitGrant[],
+  { noticeMs }: Pick<Assumptions, 'noticeMs'>,
+): Violation[] {
   return [
     ...checkTokens({ ...history, acquisitions: grants.map(asAcquisition) }),
-    ...grants.flatMap(grant => grant.keys.flatMap(key => beyond(grant, key, history))),
+    ...grants.flatMap(grant => grant.keys.flatMap(key => beyond(grant, key, history, noticeMs))),
   ]
 }
 
@@ -22,7 +28,7 @@ function asAcquisition({ keys, believedUntil: _, ...rest }: PermitGrant): Acquis
   return { ...rest, outcome: 'ok', key: keys[0]! }
 }
 
-function beyond(grant: PermitGrant, key: string, history: History): Violation[] {
+function beyond(grant: PermitGrant, key: string, history: History, noticeMs: number): Violation[] {
   const { id, process, token, keys, diedAt = Infinity } = grant
   const created = history.log.find(({ revision }) => revision === token)
   if (!created?.changes.some(change => change.kind === 'put' && change.key === key))
@@ -36,15 +42,18 @@ function beyond(grant: PermitGrant, key: string, history: History): Violation[] 
   const goneAt = deletionOf(history.log, key, token)?.at ?? Infinity
   const believedUntil = Math.min(grant.believedUntil, diedAt)
   if (believedUntil <= goneAt) return []
-  // An operator took it: the watch of the key tells, in its time. A process that stands still believes nothing.
-  const taken = history.interventions.some(
-    ({ at, keys: theirs }) =>
-      at >= created.at && at <= believedUntil && theirs.some(one => keys.includes(one)),
+  // An operator took one of them: the watch of its key tells, in its time. Who stands still believes nothing.
+  const taken = history.interventions.find(
+    ({ at, keys: theirs }) => at >= created.at && at <= goneAt && theirs.some(one => keys.includes(one)),
   )
-  const stood = history.stalls.some(
-    stall => stall.process === process && stall.from <= believedUntil && stall.until >= goneAt,
+  const stalls = history.stalls
+    .filter(stall => stall.process === process)
+    .sort((one, other) => one.from - other.from)
+  const mayUntil = Math.max(
+    runningFor(goneAt, 0, stalls),
+    taken === undefined ? 0 : runningFor(taken.at, noticeMs, stalls),
   )
-  if (taken || stood) return []
+  if (believedUntil <= mayUntil) return []
   return [
     {
       rule: 'permit-believed-beyond',

@@ -2,6 +2,7 @@ import type { Permit, Semaphore, Session } from '../../../src/index.ts'
 import { mapKey } from '../../../src/wire/bytes.ts'
 import { checkPermitBeliefs, type PermitGrant } from '../../checkers/permit-beliefs.ts'
 import { checkPermits, SLOT } from '../../checkers/permits.ts'
+import { disturbing, type Plan } from '../plan.ts'
 import type { Random } from '../random.ts'
 import type { OpenAcquisition } from '../recorder.ts'
 import type { SimulatedProcess } from '../simulated-process.ts'
@@ -51,10 +52,9 @@ export const semaphoreWorkload: Workload = {
     for (const { rule, message } of checkPermits(log))
       stage.unexpected(new Error(`${rule}: ${message}`), 'the server')
     if (stage.plan.hostile) return
-    for (const { rule, message } of checkPermitBeliefs(
-      stage.recorder.history(log),
-      grantsOf(stage).map(asGrant),
-    ))
+    const history = stage.recorder.history(log)
+    const grants = grantsOf(stage).map(asGrant)
+    for (const { rule, message } of checkPermitBeliefs(history, grants, { noticeMs: noticeMs(stage.plan) }))
       stage.unexpected(new Error(`${rule}: ${message}`), 'belief')
   },
 }
@@ -188,6 +188,13 @@ async function acquire(scene: Scene, semaphore: Semaphore, again?: number): Prom
   } finally {
     timer?.cancel()
   }
+}
+
+/** How long it takes at most until the watch of a key tells that it was taken. It begins a second into the hold. */
+function noticeMs({ drift, latencyMs, spikeChance, spikeMs, faults, ttl }: Plan): number {
+  const isSlow = faults.some(kind => disturbing.has(kind))
+  const travelsMs = 20 * latencyMs + (spikeChance > 0 ? 4 * spikeMs : 0)
+  return 1000 / (1 - drift) + travelsMs + (isSlow ? ttl * 1000 + 10_000 : 0)
 }
 
 /** As the checkers know it. */
