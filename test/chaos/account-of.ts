@@ -1,6 +1,8 @@
 import type { Counted } from '../checkers/counting.ts'
 import type { CyclicWait } from '../checkers/cyclic-barrier.ts'
 import type { DoubleBarrierStay } from '../checkers/double-barrier.ts'
+import { checkDoubts } from '../checkers/doubts.ts'
+import type { Violation } from '../checkers/history.ts'
 import type { LatchWait } from '../checkers/latch.ts'
 import type { Seen, Transacted } from '../checkers/transactions.ts'
 import type { Entry, Table } from './journal.ts'
@@ -14,6 +16,8 @@ export interface Account {
   readonly latchWaits: readonly LatchWait[]
   /** What no promise allows, in words. */
   readonly complaints: readonly string[]
+  /** What was to be found out and was not. */
+  readonly doubts: readonly Violation[]
 }
 
 export function accountOf(entries: readonly Entry[]): Account {
@@ -26,7 +30,8 @@ export function accountOf(entries: readonly Entry[]): Account {
     meetings: of('meetings'),
     stays: of('stays'),
     latchWaits: of<LatchWait>('latchWaits').filter(({ endedAt }) => endedAt !== undefined),
-    complaints: [...of<Entry>('complaints').map(({ what }) => String(what)), ...doubts(entries)],
+    complaints: of<Entry>('complaints').map(({ what }) => String(what)),
+    doubts: checkDoubts(entries),
   }
 }
 
@@ -46,12 +51,4 @@ function transaction(entry: JournaledTransaction): Transacted {
     wrote: new Map(wrote.map(([key, value]) => [key, value ?? undefined])),
     discarded,
   }
-}
-
-/** What is to be counted exactly once stays in doubt only where there was no room to find it out. */
-function doubts(entries: readonly Entry[]): string[] {
-  if (entries.some(({ table, error }) => table === 'shortages' || error === 'NO_SPACE')) return []
-  return entries
-    .filter(({ isInDoubt }) => isInDoubt === true)
-    .map(({ id, error }) => `${id} was to be counted exactly once and was not found out: ${error}`)
 }

@@ -48,6 +48,7 @@ export function judge(prefix: string, history: History, account: Account): Viola
     ...checkCyclicBarrier(log, { ...cyclic, recorderLagMs }),
     ...checkDoubleBarrier(log, { name: doubleBarrierOf(prefix), parties, stays, recorderLagMs }),
     ...checkLatch(log, { name: latchOf(prefix), waits: latchWaits, recorderLagMs }),
+    ...account.doubts,
     ...account.complaints.map(message => ({ rule: 'seen-at-work', message, involved: [] })),
   ]
 }
