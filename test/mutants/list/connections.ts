@@ -89,7 +89,7 @@ export const connections: readonly Mutant[] = [
     find: "this.#lanes = { control: connect('control'), data: connect('data') }",
     replace:
       "this.#lanes = { control: connect('control'), data: [] }\n    this.#lanes = { ...this.#lanes, data: this.#lanes.control }",
-    tests: [by('client/connections')],
+    tests: [by('client/connections', 'each lane has a connection of its own')],
   },
   {
     name: 'token-refused-for-now-is-final',

@@ -57,7 +57,7 @@ export const leaving: readonly Mutant[] = [
     file: 'src/session/open-lease.ts',
     find: 'const isWanted = client.isOpen && signal?.aborted !== true',
     replace: 'const isWanted = kept.ttlMs > 0',
-    tests: [by('session/opening')],
+    tests: [by('session/opening', 'an opening that gives up when the answer is there leaves no lease')],
   },
   {
     name: 'session-begins-with-a-lease-that-is-over',
@@ -65,7 +65,12 @@ export const leaving: readonly Mutant[] = [
     file: 'src/session/open-lease.ts',
     find: "if (isWanted && state.kind !== 'lost') return kept",
     replace: 'if (isWanted && state !== undefined) return kept',
-    tests: [by('session/opening')],
+    tests: [
+      by(
+        'session/opening',
+        'a lease that was granted too late to be believed in is revoked, and another one is granted',
+      ),
+    ],
   },
   {
     name: 'unanswered-grant-left-behind',
