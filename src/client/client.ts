@@ -1,3 +1,4 @@
+import { deferred } from '../support/deferred.ts'
 import { checkOptions } from '../support/options.ts'
 import { Resources } from '../support/resources.ts'
 import { type Bytes, toBytes } from '../wire/bytes.ts'
@@ -151,7 +152,12 @@ export class Client implements AsyncDisposable {
    * session first.
    */
   close(): Promise<void> {
-    this.#closing ??= this.#close()
+    if (this.#closing === undefined) {
+      // One who hears of it while it begins, on a signal that aborts, may close again and finds nothing open.
+      const closed = deferred<void>()
+      this.#closing = closed.promise
+      this.#close().then(closed.resolve, closed.reject)
+    }
     return this.#closing
   }
 
