@@ -72,6 +72,11 @@ export const groundFloor: readonly Mutant[] = [
     file: 'src/client/client.ts',
     find: 'this.#closing = closed.promise\n      this.#close().then(closed.resolve, closed.reject)',
     replace: 'this.#close().then(closed.resolve, closed.reject)\n      this.#closing = closed.promise',
-    tests: [by('live/recipes/lead', 'a client that is closed again*')],
+    tests: [
+      by(
+        'live/recipes/lead',
+        'a client that is closed again by one who hears of its closing leaves no key all the same',
+      ),
+    ],
   },
 ]
