@@ -110,8 +110,8 @@ export class Client implements AsyncDisposable {
   watch(keyOrRange: Bytes | KeyRange, options: WatchOptions = {}): Watch {
     this.assertOpen()
     options = checkOptions(options, WATCH_OPTIONS, 'watch')
-    const { space } = this
-    const watch = new Watch(this.engine.userWatches, keyOrRange, options, {
+    const { space, engine } = this
+    const watch = new Watch({ hub: engine.userWatches, aborts: engine.aborts }, keyOrRange, options, {
       toServer: range => space.range(range),
       fromServer: key => space.local(key),
     })

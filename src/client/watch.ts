@@ -1,4 +1,4 @@
-import { onAbort } from '../support/abort.ts'
+import type { AbortFanOut } from '../support/abort.ts'
 import { type Deferred, deferred } from '../support/deferred.ts'
 import { checkInteger, checkRevision, checkSignal } from '../support/options.ts'
 import type { Bytes } from '../wire/bytes.ts'
@@ -113,7 +113,7 @@ export class Watch implements AsyncIterable<WatchEvent>, AsyncDisposable {
   readonly #waiting: Deferred<IteratorResult<unknown, undefined>>[] = []
 
   constructor(
-    hub: WatchHub,
+    { hub, aborts }: { readonly hub: WatchHub; readonly aborts: AbortFanOut },
     keyOrRange: Bytes | KeyRange,
     options: WatchOptions = {},
     keys: KeyMapping = NO_MAPPING,
@@ -132,7 +132,7 @@ export class Watch implements AsyncIterable<WatchEvent>, AsyncDisposable {
       return
     }
     this.#handle = hub.watch(spec, this.#sink())
-    this.#forgetSignal = onAbort(signal, reason => this.#abort(reason))
+    this.#forgetSignal = aborts.on(signal, reason => this.#abort(reason))
   }
 
   /** Event by event. There can be one loop in all, over events or over revisions. */

@@ -9,6 +9,7 @@ import {
   type WatchOptions,
 } from '../../src/client/watch.ts'
 import { WatchHub } from '../../src/client/watch-hub.ts'
+import { AbortFanOut } from '../../src/support/abort.ts'
 import { type Bytes, concat, toBytes } from '../../src/wire/bytes.ts'
 import { EtcdError } from '../../src/wire/errors.ts'
 import type { WatchCreateRequest, WatchRequest, WatchResponse } from '../../src/wire/gen/rpc.g.ts'
@@ -23,8 +24,9 @@ function arrange() {
   const streams = new FakeStreams()
   const server = new FakeWatchServer(streams)
   const hub = new WatchHub(streams, runtime, { lane: 'data' })
+  const aborts = new AbortFanOut()
   const watch = (options?: WatchOptions, target: Bytes | KeyRange = prefix(''), keys?: KeyMapping) =>
-    new Watch(hub, target, options, keys)
+    new Watch({ hub, aborts }, target, options, keys)
   /** Lets the client reconnect and the server answer and catch up. */
   const quiesce = async () => {
     await runtime.advance(1000)

@@ -93,6 +93,20 @@ test('a watch and a session outlive a GOAWAY', async t => {
   await session.close()
 })
 
+test('what a client observes through a connection that has gone away ends with the client', async t => {
+  await using all = await bench()
+  const { server, etcd } = all
+  const { id } = await etcd.lease.grant(60)
+  await etcd.serverElection.campaign('e', id, 'ada')
+  const leaders = etcd.serverElection.observe('e')[Symbol.asyncIterator]()
+  t.is((await leaders.next()).value?.text(), 'ada')
+  server.faults.goAway()
+  const pending = t.throwsAsync(async () => leaders.next(), { code: 'CLIENT_CLOSED' })
+  await etcd.get('e')
+  await etcd.close()
+  await pending
+})
+
 test('a watch whose stream is cut goes on without a gap, on the connection it had', async t => {
   await using all = await bench()
   const { server, proxy, etcd, witness } = all
