@@ -64,6 +64,8 @@ export class Connection {
   #outOfTouch = false
   #readyAtMs = 0
   #pingIntervalMs = PING_INTERVAL_MS
+  /** Of the latest link: what its calls say of its pings they all say at once, and it counts once. */
+  #linkPingIntervalMs = PING_INTERVAL_MS
 
   constructor(
     endpoint: Endpoint,
@@ -108,6 +110,7 @@ export class Connection {
   want(): void {
     if (this.#state.kind !== 'idle') return
     const { transport, runtime, tls } = this.#options
+    this.#linkPingIntervalMs = this.#pingIntervalMs
     // Assigned before the first change of state can be told: `connect` never calls back before it has returned.
     const link: Link = transport.connect(
       this.endpoint,
@@ -139,7 +142,7 @@ export class Connection {
   judged(failure: TransportFailure, verdict: Verdict): void {
     // The server found our pings too frequent: the next connection asks half as often.
     if (failure.message.includes('Bandwidth exhausted')) {
-      this.#pingIntervalMs = Math.min(LONGEST_PING_INTERVAL_MS, this.#pingIntervalMs * 2)
+      this.#pingIntervalMs = Math.min(LONGEST_PING_INTERVAL_MS, this.#linkPingIntervalMs * 2)
     }
     if (verdict.failure === 'rejected') this.answered()
     // A member on the wrong side of a partition answers quickly, and every call that stays with it fails.
