@@ -1,6 +1,7 @@
 import test from 'ava'
 import fc from 'fast-check'
 import { KeyRange, prefix } from '../../src/client/key-range.ts'
+import { KeySpace } from '../../src/client/key-space.ts'
 import {
   type KeyMapping,
   Watch,
@@ -106,6 +107,18 @@ test('wrong options are refused before any request', t => {
   for (const [options, kind] of wrong) t.throws(() => watch(options as WatchOptions), { instanceOf: kind })
   t.throws(() => watch({}, ''), { instanceOf: RangeError })
   t.is(streams.openings.length, 0)
+})
+
+test('a watch on keys too long for a request is refused, by the length they have on the server', async t => {
+  const { watch, quiesce, lastCreate } = arrange()
+  const space = new KeySpace(new Uint8Array(800_000))
+  const within: KeyMapping = { toServer: range => space.range(range), fromServer: key => space.local(key) }
+  const name = new Uint8Array(800_000).fill(97)
+  t.throws(() => watch({}, name, within), { instanceOf: RangeError, message: /1600000 bytes/ })
+  t.throws(() => watch({}, prefix(name)), { instanceOf: RangeError })
+  watch({}, name)
+  await quiesce()
+  t.is(lastCreate()?.key.length, 800_000)
 })
 
 test('an event carries what the key was before', async t => {
