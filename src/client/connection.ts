@@ -122,7 +122,7 @@ export class Connection {
       state => this.#onLink(link, state),
     )
     const watchdog = runtime.setTimer(CONNECT_WATCHDOG_MS, () => {
-      this.#failed(link, {
+      this.#leave(link, {
         status: 14,
         message: `accepted the connection but did not speak HTTP/2 within ${CONNECT_WATCHDOG_MS} ms, or did not accept it`,
         sent: false,
@@ -163,7 +163,7 @@ export class Connection {
       this.#state.link !== link
     )
       return
-    this.#failed(link, {
+    this.#leave(link, {
       status: 14,
       message: `no answer to ${this.#timeoutsInARow} requests in a row`,
       sent: false,
@@ -189,11 +189,18 @@ export class Connection {
         this.#lastFailure = undefined
         return this.#enter({ kind: 'ready', link })
       case 'closed':
-        return this.#failed(link, state.failure)
+        // Whatever ended it has ended its calls, too, unless the server wants no more of them: those go on.
+        return this.#lost(state.failure)
     }
   }
 
-  #failed(link: Link, failure: TransportFailure): void {
+  /** It may work, and we have given it up: nobody is to wait for what is under way on it. */
+  #leave(link: Link, failure: TransportFailure): void {
+    this.#lost(failure)
+    link.close()
+  }
+
+  #lost(failure: TransportFailure): void {
     this.#lastFailure = failure
     const { runtime } = this.#options
     // What was lost after it had worked for a while is tried again at once; what never did waits, also when the
@@ -203,7 +210,6 @@ export class Connection {
     const delayMs = worked ? 0 : RECONNECT.initialMs / 2 + this.#backoff.delay()
     const timer = runtime.setTimer(delayMs, () => this.#enter({ kind: 'idle' }))
     this.#enter({ kind: 'cooling', timer })
-    link.close()
   }
 
   #enter(next: State): void {
