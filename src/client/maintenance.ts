@@ -1,4 +1,3 @@
-import { onAbort } from '../support/abort.ts'
 import { checkOneOf, checkOptions, checkRevision } from '../support/options.ts'
 import type { Endpoint } from '../support/transport.ts'
 import { EtcdError } from '../wire/errors.ts'
@@ -14,6 +13,7 @@ import { checkMemberId } from './cluster.ts'
 import { parseEndpoint } from './endpoint.ts'
 import type { Engine } from './engine.ts'
 import { checkCall } from './kv.ts'
+import { serverStream } from './server-stream.ts'
 import type { CallOptions } from './submitter.ts'
 
 /** How one member is. */
@@ -70,9 +70,6 @@ export interface SnapshotOptions {
   /** The member to take it from, as given to `connect`. Default: the one this client is connected to. */
   readonly endpoint?: string | undefined
 }
-
-/** A member that has not accepted a connection and a token by then is not going to. */
-const OPEN_TIMEOUT_MS = 10_000
 
 /**
  * Looking after the servers. Members are named by their endpoint as it was given to `connect`; one that was not
@@ -210,7 +207,7 @@ export class Maintenance {
    * iteration early ends the snapshot.
    */
   snapshot(options: SnapshotOptions = {}): AsyncIterable<Uint8Array> {
-    options = checkCall(options, ['endpoint'], 'snapshot')
+    options = checkCall(checkOptions(options, ['endpoint', 'signal'], 'snapshot'), ['endpoint'], 'snapshot')
     const only = options.endpoint === undefined ? undefined : this.#find(options.endpoint)
     return { [Symbol.asyncIterator]: () => this.#snapshot(only, options.signal) }
   }
@@ -281,34 +278,12 @@ export class Maintenance {
     only: Endpoint | undefined,
     signal: AbortSignal | undefined,
   ): AsyncGenerator<Uint8Array, void, undefined> {
-    signal?.throwIfAborted()
     const pieces = new Pieces()
-    const stopAbort = onAbort(signal, reason => pieces.fail(reason))
-    const { runtime, connections, streams } = this.#engine
-    const opening = new AbortController()
-    const timer = runtime.setTimer(OPEN_TIMEOUT_MS, () =>
-      opening.abort(
-        new EtcdError(
-          'UNAVAILABLE',
-          `[UNAVAILABLE] Snapshot was not sent, no endpoint could be reached: ${connections.complaints('data')}`,
-          { outcome: 'not-sent' },
-        ),
-      ),
-    )
-    const stopOpening = onAbort(signal, reason => opening.abort(reason))
+    const leave = await serverStream(this.#engine, methods.snapshot, {}, { only, signal }, pieces)
     try {
-      const stream = await streams
-        .open(methods.snapshot, { lane: 'data', only, signal: opening.signal }, pieces)
-        .finally(() => timer.cancel())
-      try {
-        stream.send({})
-        for (let piece = await pieces.next(); piece !== undefined; piece = await pieces.next()) yield piece
-      } finally {
-        stream.cancel()
-      }
+      for (let piece = await pieces.next(); piece !== undefined; piece = await pieces.next()) yield piece
     } finally {
-      stopOpening()
-      stopAbort()
+      leave()
     }
   }
 
@@ -348,16 +323,12 @@ class Pieces {
       return this.#wake()
     }
     const left = this.#remainingBytes === undefined ? 'everything' : `${this.#remainingBytes} bytes`
-    this.fail(
+    this.onEnd(
       new EtcdError('PROTOCOL', `[PROTOCOL] the snapshot ended with ${left} missing`, { outcome: 'unknown' }),
     )
   }
 
-  onEnd(error: EtcdError): void {
-    this.fail(error)
-  }
-
-  fail(error: unknown): void {
+  onEnd(error: unknown): void {
     this.#end ??= { error }
     this.#wake()
   }

@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events'
 import test from 'ava'
 import { connect } from '../../src/facade/connect.ts'
 import { EtcdError } from '../../src/wire/errors.ts'
@@ -56,6 +57,49 @@ test('leaving the loop of a snapshot cancels its stream, and no timer is left', 
   await reading
   t.is(transport.streams[0]?.state, 'cancelled')
   t.is(runtime.pendingTimers, 0)
+})
+
+test('closing the client ends a snapshot at once, also one nobody is asking for the next piece of', async t => {
+  const { etcd, transport } = await connected()
+  const pieces = etcd.maintenance.snapshot()[Symbol.asyncIterator]()
+  const first = pieces.next()
+  await settle()
+  const [stream] = transport.streams
+  stream?.answer({ blob: Uint8Array.of(1), remainingBytes: 5n })
+  await first
+  // Its stream outlives the link, as it does after a GOAWAY.
+  const link = transport.link('a:1')
+  link.forget(stream!)
+  await etcd.close()
+  t.is(stream?.state, 'cancelled')
+  await t.throwsAsync(async () => pieces.next(), { code: 'CLIENT_CLOSED' })
+})
+
+test('a snapshot refuses an option it would not read', async t => {
+  const { etcd } = await connected()
+  t.throws(() => etcd.maintenance.snapshot({ timeoutMs: 5 } as object), {
+    instanceOf: TypeError,
+    message: /timeoutMs/,
+  })
+})
+
+test('whatever a signal ends, it has one listener, and none when it is over', async t => {
+  const { etcd, transport } = await connected()
+  const abort = new AbortController()
+  const { signal } = abort
+  const listeners = () => getEventListeners(signal, 'abort').length
+  const watches = Array.from({ length: 12 }, () => etcd.watch('k', { signal }))
+  const snapshot = etcd.maintenance.snapshot({ signal })[Symbol.asyncIterator]()
+  const leaders = etcd.serverElection.observe('e', { signal })[Symbol.asyncIterator]()
+  const ends = [snapshot.next(), leaders.next()].map(end => t.throwsAsync(async () => end))
+  await settle()
+  t.is(transport.streams.length, 3)
+  t.is(listeners(), 1)
+  for (const watch of watches) await watch.close()
+  t.is(listeners(), 1)
+  for (const stream of transport.streams) stream.fail('connection dropped')
+  await Promise.all(ends)
+  t.is(listeners(), 0)
 })
 
 test('a snapshot nobody answers is given up after ten seconds', async t => {

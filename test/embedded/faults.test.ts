@@ -135,6 +135,16 @@ test('after a GOAWAY the connection takes no new calls, and those under way are 
   await connectTo(server.transport, server.endpoints[0]!)
 })
 
+test('what is under way after a GOAWAY breaks with its connection', async t => {
+  const { server, caller } = await startDirect()
+  server.faults.pause()
+  const answer = caller.call(methods.put, { key })
+  await arrive()
+  server.faults.goAway()
+  server.faults.disconnect()
+  t.like(await t.throwsAsync(answer), { failure: { status: 14, sent: true } })
+})
+
 test('a fault for a call or a lease that does not exist is refused: it would never happen', async t => {
   const { server } = await startDirect()
   t.throws(() => server.faults.loseReplies({ method: 'Putt' }), { instanceOf: RangeError, message: /"?Putt/ })

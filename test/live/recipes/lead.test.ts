@@ -8,6 +8,7 @@ import {
   type Term,
   type WatchedRevision,
 } from '../../../src/index.ts'
+import { deferred } from '../../../src/support/deferred.ts'
 import { text } from '../../../src/wire/bytes.ts'
 import { FilterType, type TxnRequest } from '../../../src/wire/gen/rpc.g.ts'
 import { methods } from '../../../src/wire/methods.ts'
@@ -567,6 +568,30 @@ test('when the client is closed lead rejects, and leaves no key', async t => {
   await etcd.close()
   await leading
   t.is(await other.etcd.election(name).leader(), undefined)
+})
+
+test('a client that is closed again by one who hears of its closing leaves no key all the same', async t => {
+  const { etcd } = await player(t, server())
+  const other = await player(t, server())
+  const name = nameOf(t)
+  const led = deferred<void>()
+  let again: Promise<void> | undefined
+  const leading = t.throwsAsync(
+    etcd.lead(name, term => {
+      term.signal.addEventListener('abort', () => {
+        again = etcd.close()
+      })
+      led.resolve()
+      return aborted(term.signal)
+    }),
+    { code: 'CLIENT_CLOSED' },
+  )
+  await led.promise
+  await etcd.close()
+  t.is(await other.etcd.election(name).leader(), undefined)
+  await again
+  t.truthy(again)
+  await leading
 })
 
 test('a namespace has leaders of its own, and closing it ends them', async t => {

@@ -70,8 +70,8 @@ export const connections: readonly Mutant[] = [
     name: 'pings-as-often-after-the-reproach',
     promise: 'a server that finds our pings too frequent gets half as many',
     file: 'src/client/connection.ts',
-    find: 'this.#pingIntervalMs * 2)',
-    replace: 'this.#pingIntervalMs)',
+    find: 'this.#linkPingIntervalMs * 2)',
+    replace: 'this.#linkPingIntervalMs)',
     tests: [by('client/connections')],
   },
   {
@@ -155,5 +155,13 @@ export const connections: readonly Mutant[] = [
         'calls that give up soon end no connection on which others wait in patience, unless it is silent for long',
       ),
     ],
+  },
+  {
+    name: 'pings-halved-by-every-call',
+    promise: 'one reproach, heard by every call under way, makes pings half as frequent and not less',
+    file: 'src/client/connection.ts',
+    find: 'this.#linkPingIntervalMs * 2)',
+    replace: 'this.#pingIntervalMs * 2)',
+    tests: [by('client/connections')],
   },
 ]
