@@ -98,16 +98,21 @@ async function ask(
   abandoned: LazyAbort,
 ): Promise<bigint | Occupied> {
   const spans = stands.map(({ prefix }) => ({ key: prefix, end: prefixEnd(prefix) }))
+  // Asking for no way it creates nothing, and nothing puts its answer behind what was told before but the demand.
+  const looks = ways.length === 0
+  const created = looks ? [] : stands
   const response = await session.engine.submitter.submit({
     method: methods.txn,
     request: requestOf(session, stands, ways),
-    footprint: { reads: spans, writes: ways.length === 0 ? [] : spans },
+    footprint: { reads: spans, writes: looks ? [] : spans },
+    // From before an unlock it would show keys whose token was told, and what had been told is forgotten since.
+    consistency: looks ? 'linearizable' : undefined,
     // Made twice, it finds its own keys at the head.
     repeat: 'idempotent',
     noMoreAttempts: abandoned,
-    onUnanswered: () => unanswered(stands),
+    onUnanswered: () => unanswered(created),
   })
-  return understood(stands, () => {
+  return understood(created, () => {
     const revision = revisionOf(response.header)
     const { succeeded, responses } = wayTaken(response, ways.length)
     return succeeded ? revision : occupied(responses, stands, revision)

@@ -1,5 +1,6 @@
 import test, { type ExecutionContext } from 'ava'
 import { EtcdError, op, type Session } from '../../../src/index.ts'
+import type { TxnRequest } from '../../../src/wire/gen/rpc.g.ts'
 import { methods } from '../../../src/wire/methods.ts'
 import { uniquePrefix, useEtcd } from '../../support/live.ts'
 import {
@@ -320,3 +321,45 @@ test('a machine that sleeps while it looks whether locks are free goes on when i
   await look.deliver()
   t.true((await trying)!.held)
 })
+
+test('a look at many locks is not believed from before what its client was told: no token is given twice', async t => {
+  const { net, session } = await sessionPlayer(t, server())
+  const other = await sessionPlayer(t, server())
+  const wanted = toRead(namesOf(t).slice(0, 3))
+  const first = net.stopRequests(methods.txn, isLook)
+  const trying = session.tryLockAll(wanted)
+  const look = await first.caught()
+  first.off()
+  look.refuse()
+  const hold = await trying
+  const past = await look.apply()
+  await hold!.unlock()
+  const writing = await other.session.rwMutex(wanted[0]!.name).writeLock()
+  const second = net.stopRequests(methods.txn, isLook)
+  const again = session.tryLockAll(wanted)
+  const lagging = await second.caught()
+  second.off()
+  await lagging.deliver(past)
+  t.is(await again, undefined)
+  t.true(writing.held)
+})
+
+test('a look at many locks that gets no answer leaves no ghost to be waited for', async t => {
+  const { net, session } = await sessionPlayer(t, server())
+  const looks = net.stopAnswers(methods.txn, isLook)
+  const trying = session.tryLockAll(toRead(namesOf(t)))
+  const look = await looks.caught()
+  looks.off()
+  look.lose()
+  await (await trying)!.unlock()
+  await quiet(net)
+  t.is(session.ownKeys.size, 0)
+})
+
+function toRead(names: readonly string[]) {
+  return names.map(name => ({ name, mode: 'read' }) as const)
+}
+
+function isLook({ compare }: TxnRequest): boolean {
+  return compare.length === 0
+}
