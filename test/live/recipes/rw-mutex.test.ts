@@ -6,6 +6,7 @@ import { uniquePrefix, useEtcd } from '../../support/live.ts'
 import {
   aborted,
   creates,
+  keyIn,
   keysOf,
   line,
   quiet,
@@ -95,6 +96,25 @@ test('a downgrade lets the readers behind go on and keeps its place before write
   await hold.downgrade()
   await hold.unlock()
   await (await writing).unlock()
+})
+
+test('a downgrade seen while a reader is on its way counts against its answer', async t => {
+  const { etcd, net, session } = await sessionPlayer(t, server())
+  const late = await etcd.session()
+  const other = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const writer = await other.session.rwMutex(name).writeLock()
+  const first = session.rwMutex(name).readLock()
+  await net.watching(({ key }) => Buffer.from(key).toString() === `${name}/`)
+  await quiet(net)
+  const stopped = net.stopAnswers(methods.txn, creates(`${keyIn(late, name)}-1`))
+  const second = late.rwMutex(name).readLock()
+  const answer = await stopped.caught()
+  await writer.downgrade()
+  t.true((await first).held, 'the client has heard of it')
+  await answer.deliver()
+  await quiet(net)
+  t.is(await stateOf(second), 'fulfilled')
 })
 
 test('the only reader becomes a writer, in its place', async t => {
