@@ -209,7 +209,7 @@ export const line: readonly Mutant[] = [
     name: 'session-loss-not-heard-in-the-local-queue',
     promise: 'nobody waits for a turn once the session closes',
     file: 'src/session/own-key.ts',
-    find: 'waiting ? this.#session.engine.aborts.on(this.#session.closing, giveUp) : noop',
+    find: 'hasLeft ? noop : this.#session.engine.aborts.on(this.#session.closing, giveUp)',
     replace: 'noop',
     tests: [by('session/own-key')],
   },

@@ -80,8 +80,8 @@ export const turnsAndTokens: readonly Mutant[] = [
     name: 'turn-of-who-gave-up-kept',
     promise: 'whoever gives up while waiting for the turn passes it on',
     file: 'src/session/own-key.ts',
-    find: 'if (!waiting) return granted.end()',
-    replace: 'if (!waiting) return',
+    find: 'this.#waiting.delete(take)',
+    replace: '',
     tests: [by('session/own-key')],
   },
   {
