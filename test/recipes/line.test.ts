@@ -184,6 +184,25 @@ test('a lost event is made up for by the reading every two TTLs', async t => {
   t.true(place.hasTurn)
 })
 
+test('a lost event is made up for within two of the own TTL, however long the others of the client wait', async t => {
+  const scene = new Scene()
+  const patient = scene.join(entry('b', 5n), 5n, [entry('a', 4n)], 3_600_000)
+  scene.watch.opened(5n)
+  await scene.runtime.advance(1000)
+  const place = scene.join(entry('c', 6n), 6n, [entry('a', 4n), patient.mine])
+  await scene.runtime.advance(2 * TTL_MS - 1)
+  t.is(scene.reads.length, 0)
+  await scene.runtime.advance(1)
+  t.is(scene.reads.length, 1)
+  await scene.answer(30n, [place.mine])
+  t.true(place.hasTurn)
+  t.deepEqual(patient.ends, ['LOCK_LOST'])
+  await scene.runtime.advance(2 * TTL_MS)
+  t.is(scene.reads.length, 2, 'and again')
+  scene.line.leave(place)
+  t.is(scene.runtime.pendingTimers, 0)
+})
+
 test('the watch is from now on, without writes where values are ignored, and never resumed', t => {
   const scene = new Scene()
   scene.join(entry('b', 5n), 5n, [entry('a', 4n)])
@@ -281,8 +300,8 @@ class Scene {
   }
 
   /** Stands in the line, as the answer to its creation showed it. */
-  join(mine: Entry, revision: bigint, ahead: readonly Entry[]): Standing {
-    const place = new Standing(mine, this.#rule)
+  join(mine: Entry, revision: bigint, ahead: readonly Entry[], ttlMs = TTL_MS): Standing {
+    const place = new Standing(mine, this.#rule, ttlMs)
     this.line.begin()
     this.line.join(place, { revision, entries: [...ahead, mine], truncated: false })
     this.line.answered()

@@ -62,7 +62,7 @@ export class Line {
   /** Likewise the latest change of each key: what blocks in an older answer need not block any more. */
   readonly #changes = new Map<string, { readonly entry: Entry; readonly revision: bigint }>()
   #linger: Timer | undefined
-  #check: Timer | undefined
+  #check: { readonly timer: Timer; readonly atMs: number } | undefined
   #deciding = false
 
   constructor(engine: Engine, prefix: Uint8Array, values: Rule['values'], emptied: () => void) {
@@ -115,7 +115,7 @@ export class Line {
         else this.#read(this.#watch.since)
     }
     this.#decideSoon()
-    this.#scheduleCheck()
+    this.#checkWithin(place.ttlMs)
   }
 
   leave(place: Place): void {
@@ -287,18 +287,21 @@ export class Line {
     waiting.place.onEnd(error)
   }
 
-  /** No wait hangs on one event: servers are known to lose some. Every two TTLs the line is read again. */
-  #scheduleCheck(): void {
-    if (this.#check !== undefined || this.#waiting.size === 0) return
-    const ttlMs = Math.min(...[...this.#waiting].map(({ place }) => place.ttlMs))
-    this.#check = this.#engine.runtime
+  /** No wait hangs on one event: servers are known to lose some. Every two TTLs, the shortest ones, the line is read again. */
+  #checkWithin(ttlMs: number): void {
+    const { runtime } = this.#engine
+    const atMs = runtime.now() + 2 * ttlMs
+    if (this.#check !== undefined && this.#check.atMs <= atMs) return
+    this.#check?.timer.cancel()
+    const timer = runtime
       .setTimer(2 * ttlMs, () => {
         this.#check = undefined
         if (this.#waiting.size === 0) return
         this.#read(this.#watch.kind === 'open' ? this.#watch.since : 0n)
-        this.#scheduleCheck()
+        this.#checkWithin(Math.min(...[...this.#waiting].map(({ place }) => place.ttlMs)))
       })
       .unref()
+    this.#check = { timer, atMs }
   }
 
   #forget(): void {
@@ -309,7 +312,7 @@ export class Line {
 
   #tidy(): void {
     if (this.#waiting.size === 0) {
-      this.#check?.cancel()
+      this.#check?.timer.cancel()
       this.#check = undefined
     }
     if (this.#unsettled > 0 || this.#waiting.size > 0) return
