@@ -350,8 +350,8 @@ export const line: readonly Mutant[] = [
     name: 'change-of-mode-given-up-waits-for-its-turn',
     promise: 'whoever gives up a change of mode hears of it at once, also behind another change',
     file: 'recipes/read-write-hold.ts',
-    find: 'orAborted(this.#session.engine, [signal], changed',
-    replace: 'orAborted(this.#session.engine, [signal && undefined], changed',
+    find: 'return orAborted(engine, [signal], timeoutMs',
+    replace: 'return orAborted(engine, [signal && undefined], timeoutMs',
     tests: [
       by(
         'live/recipes/rw-mutex',
