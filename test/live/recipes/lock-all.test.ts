@@ -222,6 +222,27 @@ test('some may be locked to read', async t => {
   t.deepEqual(await keysOf(etcd, a), [])
 })
 
+test('a crowd that only reads, however many, keeps nobody out who wants to read many', async t => {
+  t.timeout(30_000)
+  const { session } = await sessionPlayer(t, server())
+  const other = await sessionPlayer(t, server())
+  const [a] = namesOf(t)
+  const crowd = await Promise.all(Array.from({ length: 66 }, () => other.session.rwMutex(a).readLock()))
+  const setOf = (size: number) => toRead([a, ...Array.from({ length: size - 1 }, (_, n) => `${a}-${n}`)])
+  for (const size of [1, 2, 3, 64]) {
+    const hold = await session.tryLockAll(setOf(size))
+    t.true(hold?.held, `${size} beside a crowd`)
+    await hold?.unlock()
+  }
+  const writing = other.session.rwMutex(a).writeLock()
+  await line(other.etcd, a, 67)
+  for (const size of [1, 2, 3, 64]) {
+    t.is(await session.tryLockAll(setOf(size)), undefined, `${size} with a writer behind the crowd`)
+  }
+  await Promise.all(crowd.map(hold => hold.unlock()))
+  await (await writing).unlock()
+})
+
 test('a wrong list is refused before any request', async t => {
   const { net, session } = await sessionPlayer(t, server())
   const before = net.sent.length
@@ -363,3 +384,19 @@ function toRead(names: readonly string[]) {
 function isLook({ compare }: TxnRequest): boolean {
   return compare.length === 0
 }
+
+test('a set with a name below another is taken by a repeat whose first attempt had no answer', async t => {
+  const { etcd, net, session } = await sessionPlayer(t, server())
+  const [a] = namesOf(t)
+  // The keys of the first stand in the line of the last, and come before its own in the order of their bytes.
+  const names = [`${a}/0/0`, `${a}/0`, `${a}/!`, a]
+  const answers = net.stopAnswers(methods.txn, creates(keyIn(session, a)))
+  const trying = session.tryLockAll(names)
+  const answer = await answers.caught()
+  answers.off()
+  answer.lose()
+  const hold = await trying
+  t.true(hold!.held)
+  await hold!.unlock()
+  t.deepEqual(await keysOf(etcd, a), [])
+})

@@ -290,6 +290,19 @@ export const line: readonly Mutant[] = [
     simulations: ['mutex'],
   },
   {
+    name: 'unchanged-crowd-taken-for-readers',
+    promise: 'a crowd that is longer than a reading shows may have a writer behind it',
+    file: 'recipes/internal/line/vacancy.ts',
+    find: 'return truncated ? [unchanged, ...ways[index]!] : [unchanged]',
+    replace: 'return truncated ? [unchanged, ...ways[index]!].slice(0, 1) : [unchanged]',
+    tests: [
+      by(
+        'live/recipes/lock-all',
+        'a crowd that only reads, however many, keeps nobody out who wants to read many',
+      ),
+    ],
+  },
+  {
     name: 'writes-of-the-line-delivered',
     promise: 'writes to keys of the line are kept from its watch by the server',
     file: 'recipes/internal/line/line.ts',
