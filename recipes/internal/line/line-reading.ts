@@ -19,14 +19,17 @@ export interface LineReading {
   readonly truncated: boolean
 }
 
-/** The request for the head of the line: everybody near, and the one behind them. */
-export function lineRange(prefix: Uint8Array, values: Rule['values']): Init<RangeRequest> {
+/**
+ * The request for the head of the line: everybody near, and `ours` behind them, so many of one creation. Those come
+ * in any order.
+ */
+export function lineRange(prefix: Uint8Array, values: Rule['values'], ours = 1): Init<RangeRequest> {
   return {
     key: prefix,
     rangeEnd: prefixEnd(prefix),
     sortOrder: SortOrder.ascend,
     sortTarget: SortTarget.createRevision,
-    limit: BigInt(NEAR + 1),
+    limit: BigInt(NEAR + ours),
     keysOnly: values === 'ignored',
   }
 }
