@@ -24,7 +24,10 @@ export class Visit {
   /** How far the barrier is, as we heard last. */
   #round: Round
   #mine: Mine | undefined
-  /** An attempt got no answer: it may have been applied, or may be as long as the round is the same. */
+  /**
+   * An attempt got no answer: it may have been applied, or may be as long as the round is the same. That another one
+   * was answered changes nothing: once our key is deleted, the first would create it again.
+   */
   #isInDoubt = false
 
   constructor(session: SessionContext, gathering: Gathering, leaving: AbortSignal) {
@@ -88,7 +91,7 @@ export class Visit {
     const undoing = async () => {
       if (onLoss === 'break') {
         while (this.#ended() === 'pending') this.#round = await rounds.advance(this.#round, this.#breaking)
-      } else if (this.#isInDoubt) {
+      } else if (this.#isInDoubt && this.#ended() === 'pending') {
         // Whether it is we who do it or somebody has before us: the round we named is not there any more.
         this.#round = await rounds.advance(named, 'same')
       }
@@ -119,7 +122,6 @@ export class Visit {
     const { parties, action } = this.#gathering
     this.#round = round
     this.#mine = mine
-    this.#isInDoubt = false
     if (this.#ended() !== 'pending') {
       // Found only now: those before us may be on their way again, and their keys gone.
       this.#mine = await this.#asOfThen(mine)
@@ -161,6 +163,7 @@ export class Visit {
     }
     if (this.#ended() === 'passed') return true
     this.#mine = undefined
+    this.#isInDoubt = false
     return false
   }
 

@@ -111,6 +111,20 @@ export const rendezvous: readonly Mutant[] = [
     ],
   },
   {
+    name: 'arrival-in-doubt-settled-by-its-repeat',
+    promise:
+      'who gives up is not counted, although an attempt before the one that was answered is applied late',
+    file: 'recipes/internal/barrier/visit.ts',
+    find: 'this.#mine = mine\n    if (',
+    replace: 'this.#mine = mine\n    this.#isInDoubt = false\n    if (',
+    tests: [
+      by(
+        'live/recipes/double-barrier',
+        'who gives up after its repeat was counted does not come back when the first attempt is applied late',
+      ),
+    ],
+  },
+  {
     name: 'arrival-in-any-round',
     promise: 'an arrival counts in the round it names, or not at all',
     file: 'recipes/internal/barrier/arrival.ts',
