@@ -80,11 +80,12 @@ export class HeadOfLine {
     try {
       for (;;) {
         limit.check(count)
-        const free = seen && freeSlots(seen, limit.permits, count)
-        const alternatives =
-          seen === undefined ? memory.alternatives(count, limit.permits) : free ? [free] : []
+        // Another task may change it while we ask: what is free under one limit is claimed under that one, or not at all.
+        const { permits, raw } = limit
+        const free = seen && freeSlots(seen, permits, count)
+        const alternatives = seen === undefined ? memory.alternatives(count, permits) : free ? [free] : []
         if (alternatives.length > 0) {
-          const answer = await this.#ask(alternatives, seen !== undefined)
+          const answer = await this.#ask(raw, alternatives, seen !== undefined)
           if (answer === 'again') continue
           if (answer.kind === 'granted')
             return { slots: answer.slots, createRevision: answer.revision, adopted: false }
@@ -102,7 +103,7 @@ export class HeadOfLine {
     }
   }
 
-  async #ask(alternatives: readonly (readonly number[])[], seen: boolean) {
+  async #ask(limit: Uint8Array, alternatives: readonly (readonly number[])[], seen: boolean) {
     const { engine } = this.#session
     const { key, createRevision } = this.#mine
     // It would take our own claim for somebody's deletion of our place.
@@ -114,7 +115,7 @@ export class HeadOfLine {
       this.#throwIfEnded()
       const response = await engine.submitter.submit({
         method: methods.txn,
-        request: claimAsHead(this.#wish, this.#pool.limit.raw, alternatives, { key, createRevision, seen }),
+        request: claimAsHead(this.#wish, limit, alternatives, { key, createRevision, seen }),
         footprint: claimFootprint(this.#wish),
         // Done with our place, which it removes: made twice, the second does nothing.
         repeat: 'idempotent',

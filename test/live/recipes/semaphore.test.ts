@@ -13,6 +13,7 @@ import {
   quiet,
   type SessionPlayer,
   sessionPlayer,
+  stateOf,
   testRuntime,
   turns,
 } from '../../traits/arena.ts'
@@ -466,6 +467,33 @@ test('more permits wake who waits; fewer take none away and give none until enou
   t.is(await semaphore.tryAcquire(), undefined)
   await (await last).release()
   t.is((await semaphore.tryAcquire())?.slot, 0)
+})
+
+test('the head takes nothing that was free under a limit that is not the one it compares', async t => {
+  const runtime = testRuntime()
+  const { net, session } = await sessionPlayer(t, server(), {}, { runtime })
+  const front = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const theirs = front.session.semaphore(name, { permits: 3 })
+  const held = [await theirs.acquire(), await theirs.acquire(), await theirs.acquire()]
+  const semaphore = session.semaphore(name, { permits: 3 })
+  const waiting = semaphore.acquire()
+  await net.watching(watchOfSlots(name))
+  await quiet(net)
+  const renewals = net.stopMessages(methods.leaseKeepAlive)
+  runtime.sleep(60_000)
+  await held[0]!.release()
+  // It has seen what is free, and asks whether its session outlived the sleep.
+  const renewal = await renewals.caught()
+  await quiet(net)
+  await semaphore.resize(2)
+  renewals.off()
+  renewal()
+  await quiet(net)
+  t.is(await stateOf(waiting), 'pending')
+  t.is((await front.etcd.semaphore(name).holders()).length, 2)
+  await held[1]!.release()
+  t.true((await waiting).held)
 })
 
 test('a change of their number that was not made is not asked for by later acquisitions', async t => {

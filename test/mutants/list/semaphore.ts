@@ -30,6 +30,19 @@ export const semaphore: readonly Mutant[] = [
     ],
   },
   {
+    name: 'semaphore-head-compares-another-limit',
+    promise: 'the head claims under the limit under which it counted what is free',
+    file: 'recipes/internal/semaphore/slot-head.ts',
+    find: 'claimAsHead(this.#wish, limit, alternatives,',
+    replace: 'claimAsHead(this.#wish, limit && this.#pool.limit.raw, alternatives,',
+    tests: [
+      by(
+        'live/recipes/semaphore',
+        'the head takes nothing that was free under a limit that is not the one it compares',
+      ),
+    ],
+  },
+  {
     name: 'semaphore-slot-not-compared',
     promise: 'a slot is one holder’s at a time',
     file: 'recipes/internal/semaphore/slot-wire.ts',
