@@ -418,9 +418,20 @@ test('another number of permits is adopted, refused or set, as was asked for', a
   const setting = session.semaphore(name, { permits: 4, mismatch: 'set' })
   t.is((await setting.acquire({ count: 4 })).slots.length, 4)
   t.is(await etcd.semaphore(name).permits(), 4)
-  await adopting.resize(6)
-  await setting.acquire()
-  t.is(await etcd.semaphore(name).permits(), 6)
+})
+
+test('whoever has once written its number of permits leaves later changes alone, however it asks for permits', async t => {
+  const { etcd, session } = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  for (const how of ['acquire', 'tryAcquire'] as const) {
+    await (await session.semaphore(`${name}-${how}`, { permits: 2 }).acquire()).release()
+    const setting = session.semaphore(`${name}-${how}`, { permits: 4, mismatch: 'set' })
+    await (await setting[how]())!.release()
+    t.is(await etcd.semaphore(`${name}-${how}`).permits(), 4)
+    await session.semaphore(`${name}-${how}`, { permits: 4 }).resize(6)
+    await (await setting[how]())!.release()
+    t.is(await etcd.semaphore(`${name}-${how}`).permits(), 6, how)
+  }
 })
 
 test('whoever asks for more than there are thought to be hears of the end of its session, and of its signal', async t => {

@@ -43,6 +43,19 @@ export const semaphore: readonly Mutant[] = [
     ],
   },
   {
+    name: 'semaphore-limit-set-again-by-try',
+    promise: 'whoever has once written its number of permits leaves later changes alone',
+    file: 'recipes/internal/semaphore/slot-try.ts',
+    find: "if (answer.kind !== 'other-limit') limit.agreed()",
+    replace: "if (answer.kind === 'missed') limit.agreed()",
+    tests: [
+      by(
+        'live/recipes/semaphore',
+        'whoever has once written its number of permits leaves later changes alone, however it asks for permits',
+      ),
+    ],
+  },
+  {
     name: 'semaphore-slot-not-compared',
     promise: 'a slot is one holder’s at a time',
     file: 'recipes/internal/semaphore/slot-wire.ts',
