@@ -565,6 +565,37 @@ test('a claim that is applied late, while its repeat is held, takes no second pe
   )
 })
 
+test('what an unanswered claim took is given back, also right after another one was', async t => {
+  const { etcd, net, session } = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const semaphore = session.semaphore(name, { permits: 4 })
+  await (await semaphore.acquire()).release()
+  const first = net.stopAnswers(methods.txn, takes(name))
+  const reads = net.stopAnswers(methods.range, ({ key }) => mapKey(key) === `${name}/s/`)
+  const acquiring = semaphore.acquire()
+  const lost = await first.caught()
+  first.off()
+  lost.lose()
+  const looking = await reads.caught()
+  const permit = await acquiring
+  // There was something to look for while it was looking.
+  await looking.deliver()
+  await available(etcd, name, 3)
+  await quiet(net)
+  reads.off()
+  const second = net.stopAnswers(methods.txn, takes(name))
+  const another = semaphore.acquire()
+  ;(await second.caught(1)).lose()
+  const repeat = await second.caught(2)
+  second.off()
+  if (reads.count > 1) await (await reads.caught(2)).deliver()
+  await quiet(net)
+  await repeat.deliver()
+  t.true((await another).held)
+  await available(etcd, name, 2)
+  t.true(permit.held)
+})
+
 test('a claim whose answer was lost is found by its repeat when nothing else is free', async t => {
   const { etcd, net, session } = await sessionPlayer(t, server())
   const name = nameOf(t)

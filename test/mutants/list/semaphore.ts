@@ -107,6 +107,19 @@ export const semaphore: readonly Mutant[] = [
     simulations: ['semaphore'],
   },
   {
+    name: 'semaphore-ghosts-watch-strikes-its-successor',
+    promise: 'a watch for what unanswered claims take ends once, and leaves the next one alone',
+    file: 'recipes/internal/semaphore/slot-ghosts.ts',
+    find: 'while (this.#sweepAgain && this.#suspects.size > 0)',
+    replace: 'while (this.#sweepAgain)',
+    tests: [
+      by(
+        'live/recipes/semaphore',
+        'what an unanswered claim took is given back, also right after another one was',
+      ),
+    ],
+  },
+  {
     name: 'semaphore-gives-what-was-left-unseen',
     promise: 'a permit that was left with a lease is given only if it is still there',
     file: 'recipes/internal/semaphore/left-slots.ts',
