@@ -191,9 +191,15 @@ export class Visit {
   /** The last to come has all pass. */
   async #complete(): Promise<void> {
     const { action, onComplete } = this.#gathering
-    if (action !== undefined)
-      await orAborted(this.#session.engine, [this.#leaving], Promise.resolve().then(action))
+    if (action !== undefined) await this.#run(action)
     await this.#finish(onComplete)
+  }
+
+  /** Not after the event loop stood still past the end of our session: the others may have broken the round by then. */
+  async #run(action: () => unknown): Promise<void> {
+    const { engine } = this.#session
+    await orAborted(engine, [this.#leaving], this.#session.reliable())
+    await orAborted(engine, [this.#leaving], Promise.resolve().then(action))
   }
 
   /** Until somebody else has ended the round, or somebody who has come is lost. */

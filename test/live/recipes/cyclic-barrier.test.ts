@@ -450,6 +450,29 @@ test('the loss of the session rejects, and nothing is left', async t => {
   t.deepEqual(here.net.watches, [])
 })
 
+test('the last to come runs no action when its session ended while its event loop stood still', async t => {
+  const runtime = testRuntime()
+  const { name, players } = await arrange(t, 1)
+  const here = await sessionPlayer(t, server(), {}, { runtime })
+  const first = t.throwsAsync(barrierOf(players[0]!, name, 2).await())
+  await waits(players[0]!, name, 0)
+  const arrivals = here.net.stopAnswers(methods.txn)
+  let runs = 0
+  const action = () => {
+    runs += 1
+  }
+  const last = t.throwsAsync(barrierOf(here, name, 2, { action }).await())
+  const answer = await arrivals.caught()
+  arrivals.off()
+  // Nobody looks at the clock before the answer is there.
+  runtime.stall(TTL * 1000)
+  await answer.deliver()
+  t.true(EtcdError.is(await last, 'SESSION_LOST'))
+  t.is(runs, 0)
+  await players[0]!.etcd.lease.revoke(here.session.leaseId).catch(() => {})
+  t.true(EtcdError.is(await first, 'BARRIER_BROKEN'))
+})
+
 test('a status is waited for as long as was said, and no longer', async t => {
   const here = await sessionPlayer(t, server(), {}, { requestTimeoutMs: 3_600_000 })
   here.net.stopAnswers(methods.txn)

@@ -125,6 +125,19 @@ export const rendezvous: readonly Mutant[] = [
     ],
   },
   {
+    name: 'action-run-after-the-session',
+    promise: 'the last to come runs no action once its session is over',
+    file: 'recipes/internal/barrier/visit.ts',
+    find: 'await orAborted(engine, [this.#leaving], this.#session.reliable())',
+    replace: '',
+    tests: [
+      by(
+        'live/recipes/cyclic-barrier',
+        'the last to come runs no action when its session ended while its event loop stood still',
+      ),
+    ],
+  },
+  {
     name: 'arrival-in-any-round',
     promise: 'an arrival counts in the round it names, or not at all',
     file: 'recipes/internal/barrier/arrival.ts',
