@@ -338,6 +338,19 @@ test('closing the client ends a wait', async t => {
   await hold.release()
 })
 
+test('a session of another client is refused before any request, and lives on; one of a namespace is taken', async t => {
+  const { name, here } = await arrange(t)
+  const there = await sessionPlayer(t, server())
+  const before = here.net.sent.length
+  await t.throwsAsync(barrierOf(here, name).hold({ session: there.session }), { instanceOf: TypeError })
+  t.is(here.net.sent.length, before)
+  t.is(there.session.state, 'active')
+  const session = await here.etcd.namespace(`${name}/within/`).session()
+  const hold = await barrierOf(here, name).hold({ session })
+  t.is((await here.etcd.get(name))?.lease, session.leaseId)
+  await hold.release()
+})
+
 test('what cannot be meant is refused before any request', async t => {
   const { name, here } = await arrange(t)
   const before = here.net.sent.length
