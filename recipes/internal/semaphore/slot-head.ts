@@ -46,7 +46,7 @@ export class HeadOfLine {
   #ownTimer: Timer | undefined
   #view: { readonly stop: () => void } | undefined
   #news: Seen | undefined
-  #arrival: Deferred<Seen> | undefined
+  #arrival: Deferred<Seen | undefined> | undefined
   #ended: { readonly reason: unknown } | undefined
   #mayHold = false
 
@@ -96,7 +96,8 @@ export class HeadOfLine {
           if (freeSlots(seen, limit.permits, count) !== undefined) continue
         }
         this.#watchOwn()
-        seen = await this.#heed(await this.#next())
+        const news = await this.#next()
+        seen = news && (await this.#heed(news))
       }
     } finally {
       this.#stop()
@@ -160,8 +161,8 @@ export class HeadOfLine {
     return held
   }
 
-  /** What the slots and the limit are, once they are something we have not seen. */
-  #next(): Promise<Seen> {
+  /** What the slots and the limit are, once they are something we have not seen; undefined if that is to be asked. */
+  #next(): Promise<Seen | undefined> {
     this.#throwIfEnded()
     const { limit, slotsEnd } = this.#pool.keys
     this.#view ??= watchKeys(
@@ -176,7 +177,7 @@ export class HeadOfLine {
         ended: error => this.#end(error),
       },
     )
-    const arrival = deferred<Seen>()
+    const arrival = deferred<Seen | undefined>()
     this.#arrival = arrival
     // Told while we were asking: it may be newer than the answer.
     if (this.#news !== undefined) this.#tell(this.#news)
@@ -186,6 +187,11 @@ export class HeadOfLine {
   #tell(news: Seen): void {
     this.#news = this.#arrival === undefined ? news : undefined
     this.#arrival?.resolve(news)
+    this.#arrival = undefined
+  }
+
+  #askAgain(): void {
+    this.#arrival?.resolve(undefined)
     this.#arrival = undefined
   }
 
@@ -203,6 +209,8 @@ export class HeadOfLine {
     this.#stopOwn()
     const { key, createRevision } = this.#mine
     this.#ownWatch = watchOwnKeys(this.#session, [key], createRevision, error => {
+      // A claim of ours that got no answer may have been applied only now.
+      if (this.#mayHold) return this.#askAgain()
       this.#session.doubt()
       this.#end(error)
     })

@@ -7,6 +7,7 @@ import { uniquePrefix, useEtcd } from '../../support/live.ts'
 import type { MeddlingTransport, SentCall } from '../../support/meddling-transport.ts'
 import {
   aborted,
+  isDeletionOf,
   keysOf,
   line,
   type player,
@@ -706,6 +707,39 @@ test('a claim of the head whose answer was lost is found', async t => {
   t.true(permit.held)
   const holders = await other.etcd.semaphore(name).holders()
   t.true(holders.every(({ createRevision }) => createRevision === permit.fencingToken))
+})
+
+test('a claim of the head that is applied long after its repeat was refused is a permit all the same', async t => {
+  const runtime = testRuntime()
+  const { etcd, net, session } = await sessionPlayer(t, server(), {}, { runtime })
+  const other = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const gate = await other.session.semaphore(name, { permits: 1 }).acquire()
+  const waiting = session.semaphore(name, { permits: 1 }).acquire()
+  await net.watching(watchOfSlots(name))
+  await quiet(net)
+  const trap = net.stopRequests(methods.txn, takes(name))
+  await gate.release()
+  const late = await trap.caught(1)
+  late.lose()
+  const repeat = await trap.caught(2)
+  trap.off()
+  const slot = `${name}/s/0000`
+  await other.etcd.put(slot, 'of somebody who asks nobody')
+  await repeat.deliver()
+  await quiet(net)
+  // Told of it, the head would ask before the late claim is applied.
+  const forgotten = net.dropEvents(isDeletionOf(slot))
+  await other.etcd.delete(slot)
+  await forgotten.caught()
+  await late.apply()
+  t.deepEqual(await etcd.semaphore(name).waiters(), [])
+  await quiet(net)
+  t.is(await stateOf(waiting), 'pending')
+  runtime.fire(1000)
+  const permit = await waiting
+  t.is(permit.slot, 0)
+  t.true((await etcd.txn({ if: [permit.guard()], then: [] })).succeeded)
 })
 
 test('what is said of a semaphore is what there is', async t => {

@@ -93,6 +93,19 @@ export const semaphore: readonly Mutant[] = [
     simulations: ['semaphore'],
   },
   {
+    name: 'semaphore-late-claim-of-the-head-taken-for-a-loss',
+    promise: 'a claim of the head that is applied late is a permit, not the loss of its place',
+    file: 'recipes/internal/semaphore/slot-head.ts',
+    find: 'if (this.#mayHold) return this.#askAgain()',
+    replace: 'if (this.#mayHold && this.#news !== undefined) return this.#askAgain()',
+    tests: [
+      by(
+        'live/recipes/semaphore',
+        'a claim of the head that is applied long after its repeat was refused is a permit all the same',
+      ),
+    ],
+  },
+  {
     name: 'semaphore-ghosts-not-watched',
     promise: 'what unanswered claims take later is given back',
     file: 'recipes/internal/semaphore/slot-ghosts.ts',
