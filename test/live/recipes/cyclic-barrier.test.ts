@@ -541,6 +541,23 @@ test('keys of rounds that were passed go with the next arrival, the last with th
   t.deepEqual(await membersOf(watcher, name), [])
 })
 
+test('a lock whose name looks like a round outlives the round, and breaks none', async t => {
+  const { name, players } = await arrange(t, 2)
+  const [a, b] = players as [SessionPlayer, SessionPlayer]
+  const round = await b.session.mutex(`${name}/0`).lock()
+  const waiting = t.throwsAsync(barrierOf(a, name, 2).await())
+  await waits(a, name, 0)
+  const word = await b.session.mutex(`${name}/0/next`).lock()
+  await word.unlock()
+  await quiet(a.net)
+  t.is(await stateOf(waiting), 'pending')
+  await barrierOf(b, name, 2).reset()
+  t.true(EtcdError.is(await waiting, 'BARRIER_BROKEN'))
+  t.true(round.held)
+  await t.notThrowsAsync(round.txn({ then: [] }))
+  t.deepEqual(await membersOf(b, name), [])
+})
+
 test('a key that somebody else wrote is told from the state of the barrier', async t => {
   const { name, players } = await arrange(t, 1)
   const [one] = players

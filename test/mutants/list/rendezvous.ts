@@ -138,6 +138,32 @@ export const rendezvous: readonly Mutant[] = [
     ],
   },
   {
+    name: 'round-takes-others-along',
+    promise: 'with a round goes what is the round’s own',
+    file: 'recipes/internal/barrier/rounds.ts',
+    find: 'deleteOf(members, prefixEnd(members)),',
+    replace: 'deleteOf(this.below(generation), prefixEnd(members)),',
+    tests: [
+      by(
+        'live/recipes/cyclic-barrier',
+        'a lock whose name looks like a round outlives the round, and breaks none',
+      ),
+    ],
+  },
+  {
+    name: 'lock-beside-a-round-taken-for-one-of-it',
+    promise: 'only who has come to a round can be lost in it',
+    file: 'recipes/internal/barrier/lookout.ts',
+    find: 'rangeEnd: concat(arrivals, Uint8Array.of(0)),',
+    replace: 'rangeEnd: concat(arrivals, Uint8Array.of(0xff)),',
+    tests: [
+      by(
+        'live/recipes/cyclic-barrier',
+        'a lock whose name looks like a round outlives the round, and breaks none',
+      ),
+    ],
+  },
+  {
     name: 'arrival-in-any-round',
     promise: 'an arrival counts in the round it names, or not at all',
     file: 'recipes/internal/barrier/arrival.ts',
