@@ -491,6 +491,21 @@ test('a closed session rejects and sends nothing', async t => {
   t.is(net.sent.length, before)
 })
 
+test('a reset goes no further once its session is closed, whatever signal it was given', async t => {
+  const { name, players } = await arrange(t, 2)
+  const [a, b] = players as [SessionPlayer, SessionPlayer]
+  const looking = a.net.stopAnswers(methods.txn, looksAt(`${name}/state`))
+  const { signal } = new AbortController()
+  const resetting = t.throwsAsync(barrierOf(a, name, 2).reset({ signal }), { code: 'SESSION_CLOSED' })
+  const look = await looking.caught()
+  looking.off()
+  await a.session.close()
+  await resetting
+  await look.deliver()
+  await quiet(a.net)
+  t.is((await barrierOf(b, name, 2).status()).generation, 0)
+})
+
 test('an aborted wait leaves nothing, neither key nor watch nor timer', async t => {
   const runtime = testRuntime()
   const { name, players } = await arrange(t, 1)
