@@ -238,10 +238,10 @@ export class Latch {
     const { round, total, base, id } = fieldsOf(kv, 'a latch', {
       round: 'number',
       total: 'number',
-      base: 'string',
+      base: 'bigint',
       id: 'string',
     })
-    this.#latest = { round, total, base: BigInt(base), id, createRevision, modRevision, version }
+    this.#latest = { round, total, base, id, createRevision, modRevision, version }
     return this.#latest
   }
 

@@ -69,6 +69,17 @@ test('a second hold is refused while the first lasts, and granted after it', asy
   await second.release()
 })
 
+test('a key that somebody else wrote is told from what says why a barrier opened', async t => {
+  const { name, here } = await arrange(t)
+  const there = await sessionPlayer(t, server())
+  await barrierOf(there, name).hold({ session: there.session })
+  const waiting = t.throwsAsync(barrierOf(here, name).wait(), { code: 'PROTOCOL' })
+  await waits(here, name)
+  await there.etcd.put(`${name}.state`, '{"v":1,"released":"soon"}')
+  await there.session.close()
+  await waiting
+})
+
 test('a hold that is over releases no later hold', async t => {
   const { name, here, there } = await arrange(t)
   const first = await barrierOf(here, name).hold()
