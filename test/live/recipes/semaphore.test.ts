@@ -7,12 +7,14 @@ import { uniquePrefix, useEtcd } from '../../support/live.ts'
 import type { MeddlingTransport, SentCall } from '../../support/meddling-transport.ts'
 import {
   aborted,
+  isDeletionOf,
   keysOf,
   line,
   type player,
   quiet,
   type SessionPlayer,
   sessionPlayer,
+  stateOf,
   testRuntime,
   turns,
 } from '../../traits/arena.ts'
@@ -417,9 +419,20 @@ test('another number of permits is adopted, refused or set, as was asked for', a
   const setting = session.semaphore(name, { permits: 4, mismatch: 'set' })
   t.is((await setting.acquire({ count: 4 })).slots.length, 4)
   t.is(await etcd.semaphore(name).permits(), 4)
-  await adopting.resize(6)
-  await setting.acquire()
-  t.is(await etcd.semaphore(name).permits(), 6)
+})
+
+test('whoever has once written its number of permits leaves later changes alone, however it asks for permits', async t => {
+  const { etcd, session } = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  for (const how of ['acquire', 'tryAcquire'] as const) {
+    await (await session.semaphore(`${name}-${how}`, { permits: 2 }).acquire()).release()
+    const setting = session.semaphore(`${name}-${how}`, { permits: 4, mismatch: 'set' })
+    await (await setting[how]())!.release()
+    t.is(await etcd.semaphore(`${name}-${how}`).permits(), 4)
+    await session.semaphore(`${name}-${how}`, { permits: 4 }).resize(6)
+    await (await setting[how]())!.release()
+    t.is(await etcd.semaphore(`${name}-${how}`).permits(), 6, how)
+  }
 })
 
 test('whoever asks for more than there are thought to be hears of the end of its session, and of its signal', async t => {
@@ -466,6 +479,33 @@ test('more permits wake who waits; fewer take none away and give none until enou
   t.is(await semaphore.tryAcquire(), undefined)
   await (await last).release()
   t.is((await semaphore.tryAcquire())?.slot, 0)
+})
+
+test('the head takes nothing that was free under a limit that is not the one it compares', async t => {
+  const runtime = testRuntime()
+  const { net, session } = await sessionPlayer(t, server(), {}, { runtime })
+  const front = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const theirs = front.session.semaphore(name, { permits: 3 })
+  const held = [await theirs.acquire(), await theirs.acquire(), await theirs.acquire()]
+  const semaphore = session.semaphore(name, { permits: 3 })
+  const waiting = semaphore.acquire()
+  await net.watching(watchOfSlots(name))
+  await quiet(net)
+  const renewals = net.stopMessages(methods.leaseKeepAlive)
+  runtime.sleep(60_000)
+  await held[0]!.release()
+  // It has seen what is free, and asks whether its session outlived the sleep.
+  const renewal = await renewals.caught()
+  await quiet(net)
+  await semaphore.resize(2)
+  renewals.off()
+  renewal()
+  await quiet(net)
+  t.is(await stateOf(waiting), 'pending')
+  t.is((await front.etcd.semaphore(name).holders()).length, 2)
+  await held[1]!.release()
+  t.true((await waiting).held)
 })
 
 test('a change of their number that was not made is not asked for by later acquisitions', async t => {
@@ -524,6 +564,37 @@ test('a claim that is applied late, while its repeat is held, takes no second pe
     holders.map(({ slot, createRevision }) => [slot, createRevision]),
     [[permit.slot, permit.fencingToken]],
   )
+})
+
+test('what an unanswered claim took is given back, also right after another one was', async t => {
+  const { etcd, net, session } = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const semaphore = session.semaphore(name, { permits: 4 })
+  await (await semaphore.acquire()).release()
+  const first = net.stopAnswers(methods.txn, takes(name))
+  const reads = net.stopAnswers(methods.range, ({ key }) => mapKey(key) === `${name}/s/`)
+  const acquiring = semaphore.acquire()
+  const lost = await first.caught()
+  first.off()
+  lost.lose()
+  const looking = await reads.caught()
+  const permit = await acquiring
+  // There was something to look for while it was looking.
+  await looking.deliver()
+  await available(etcd, name, 3)
+  await quiet(net)
+  reads.off()
+  const second = net.stopAnswers(methods.txn, takes(name))
+  const another = semaphore.acquire()
+  ;(await second.caught(1)).lose()
+  const repeat = await second.caught(2)
+  second.off()
+  if (reads.count > 1) await (await reads.caught(2)).deliver()
+  await quiet(net)
+  await repeat.deliver()
+  t.true((await another).held)
+  await available(etcd, name, 2)
+  t.true(permit.held)
 })
 
 test('a claim whose answer was lost is found by its repeat when nothing else is free', async t => {
@@ -636,6 +707,39 @@ test('a claim of the head whose answer was lost is found', async t => {
   t.true(permit.held)
   const holders = await other.etcd.semaphore(name).holders()
   t.true(holders.every(({ createRevision }) => createRevision === permit.fencingToken))
+})
+
+test('a claim of the head that is applied long after its repeat was refused is a permit all the same', async t => {
+  const runtime = testRuntime()
+  const { etcd, net, session } = await sessionPlayer(t, server(), {}, { runtime })
+  const other = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const gate = await other.session.semaphore(name, { permits: 1 }).acquire()
+  const waiting = session.semaphore(name, { permits: 1 }).acquire()
+  await net.watching(watchOfSlots(name))
+  await quiet(net)
+  const trap = net.stopRequests(methods.txn, takes(name))
+  await gate.release()
+  const late = await trap.caught(1)
+  late.lose()
+  const repeat = await trap.caught(2)
+  trap.off()
+  const slot = `${name}/s/0000`
+  await other.etcd.put(slot, 'of somebody who asks nobody')
+  await repeat.deliver()
+  await quiet(net)
+  // Told of it, the head would ask before the late claim is applied.
+  const forgotten = net.dropEvents(isDeletionOf(slot))
+  await other.etcd.delete(slot)
+  await forgotten.caught()
+  await late.apply()
+  t.deepEqual(await etcd.semaphore(name).waiters(), [])
+  await quiet(net)
+  t.is(await stateOf(waiting), 'pending')
+  runtime.fire(1000)
+  const permit = await waiting
+  t.is(permit.slot, 0)
+  t.true((await etcd.txn({ if: [permit.guard()], then: [] })).succeeded)
 })
 
 test('what is said of a semaphore is what there is', async t => {
