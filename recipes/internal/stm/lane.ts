@@ -262,7 +262,8 @@ export class Lane {
     const markers = seats.find(({ member }) => member.markers !== undefined)?.member.markers
     const result = await this.#committer.commit(batch, {
       markers,
-      company: 'welcome',
+      // Those it has let go may be at work on the same keys: in one request, neither would notice the other.
+      company: () => (this.#abandoned ? 'none' : 'welcome'),
       isWanted: () => seats.every(({ member }) => !member.isOver),
     })
     this.#impatient?.cancel()

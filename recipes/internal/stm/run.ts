@@ -181,7 +181,7 @@ export class StmRun {
     const { markers } = this.#terms
     const result = await this.#committer.commit(batch, {
       markers,
-      company: 'none',
+      company: () => 'none',
       isWanted: () => !this.#member.isOver,
     })
     switch (result.kind) {

@@ -401,6 +401,34 @@ test('whoever leaves a batch that is not sent yet leaves the others in it', asyn
   t.is((await etcd.get(key))?.text(), '1101')
 })
 
+test('whoever a batch waiting for a lease of markers has let go does not travel with it', async t => {
+  const runtime = testRuntime()
+  const { etcd, net } = await player(t, server(), { runtime })
+  const p = uniquePrefix(t)
+  const exactlyOnce = { prefix: `${p}markers/` }
+  await etcd.put(`${p}a`, '1')
+  await etcd.put(`${p}b`, '1')
+  const turnOff = (name: string) =>
+    etcd.stm(
+      async tx => {
+        const both = [(await tx.get(`${p}a`))?.text(), (await tx.get(`${p}b`))?.text()]
+        if (both.every(value => value === '1')) tx.put(`${p}${name}`, '0')
+      },
+      { exactlyOnce },
+    )
+  const grants = net.stopRequests(methods.leaseGrant)
+  const first = turnOff('a')
+  const grant = await grants.caught()
+  const second = turnOff('b')
+  await quiet(net)
+  t.is(runtime.fire(1000), 1)
+  await quiet(net)
+  await grant.deliver()
+  await Promise.all([first, second])
+  const left = await Promise.all(['a', 'b'].map(async name => (await etcd.get(`${p}${name}`))?.text()))
+  t.deepEqual(left.toSorted(), ['0', '1'])
+})
+
 test('one that stepped aside and was aborted writes nothing', async t => {
   const { etcd, net } = await player(t, server())
   const key = `${uniquePrefix(t)}k`

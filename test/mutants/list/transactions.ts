@@ -173,6 +173,19 @@ export const transactions: readonly Mutant[] = [
     ],
   },
   {
+    name: 'stm-travels-with-its-rival',
+    promise: 'commits on the same keys never travel in one request, where neither would notice the other',
+    file: 'recipes/internal/stm/lane.ts',
+    find: "this.#abandoned ? 'none' : 'welcome'",
+    replace: "this.#abandoned && seats.length === 0 ? 'none' : 'welcome'",
+    tests: [
+      by(
+        'live/recipes/stm-edges',
+        'whoever a batch waiting for a lease of markers has let go does not travel with it',
+      ),
+    ],
+  },
+  {
     name: 'stm-two-states-trusted',
     promise: 'a key that was seen in two states is in neither of them for sure',
     file: 'recipes/internal/stm/batch.ts',
