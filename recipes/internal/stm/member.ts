@@ -161,13 +161,11 @@ export class Member {
   tell(verdict: Verdict): void {
     const suspended = this.#suspended
     this.#suspended = undefined
-    if (suspended === undefined) {
-      this.#travel?.resolve(verdict)
-      return
-    }
+    // A function that did not wait for the read is over, and its run waits for the verdict.
+    if (suspended === undefined || this.#attempt?.isOver) this.#travel?.resolve(verdict)
     // Nothing has been read yet: it goes on by itself as if there had never been a lane.
-    this.#travel = undefined
-    suspended.resolve(undefined)
+    else this.#travel = undefined
+    suspended?.resolve(undefined)
   }
 
   /** What is to be committed of a run that read at `base`. One that failed, or waits, has written nothing. */

@@ -278,6 +278,27 @@ test('one at fault is found in a large batch by few requests', async t => {
   t.true(net.count(methods.txn) - before <= 32, `${net.count(methods.txn) - before}`)
 })
 
+test('one that failed before its first read got its turn hears of it when the batch lets go of it', async t => {
+  const runtime = testRuntime()
+  const { etcd, net } = await player(t, server(), { runtime })
+  const key = `${uniquePrefix(t)}k`
+  const trap = net.stopRequests(methods.txn, creates(key))
+  const first = etcd.stm(tx => tx.put(key, '1'))
+  const commit = await trap.caught()
+  trap.off()
+  const failing = t.throwsAsync(
+    etcd.stm(tx => Promise.all([tx.get(key), Promise.reject(new Error('at once'))])),
+    { message: 'at once' },
+  )
+  await turns()
+  t.is(await stateOf(failing), 'pending')
+  t.is(runtime.fire(1000), 1)
+  await quiet(net)
+  t.is(await stateOf(failing), 'fulfilled')
+  await commit.deliver()
+  await first
+})
+
 test('one that has written nothing does not share in the doubt of its batch', async t => {
   const { etcd, net } = await player(t, server(), { requestTimeoutMs: 4000 })
   const key = `${uniquePrefix(t)}k`
@@ -609,6 +630,24 @@ test('a read that nobody waits for any more, since another has failed, is no unh
   await Promise.all([first, second])
   await turns()
   t.deepEqual(unhandled, [], 'it runs again')
+
+  // Not even the function waits for it, which is over before the read gets its turn.
+  const heldToo = net.stopAnswers(methods.txn, creates(`${p}hot`))
+  const third = etcd.stm(tx => tx.put(`${p}hot`, '3'))
+  const commitToo = await heldToo.caught()
+  heldToo.off()
+  const careless = t.throwsAsync(
+    etcd.stm(tx => {
+      void tx.get(`${p}hot`)
+      throw new Error('at once')
+    }),
+    { message: 'at once' },
+  )
+  await turns()
+  await commitToo.deliver()
+  await Promise.all([third, careless])
+  await turns()
+  t.deepEqual(unhandled, [], 'the run is over')
 })
 
 /** Is this a commit that puts something? */

@@ -186,6 +186,33 @@ export const transactions: readonly Mutant[] = [
     ],
   },
   {
+    name: 'stm-let-go-and-forgotten',
+    promise:
+      'a call whose function is over before its first read gets its turn hears of it when its lane lets go',
+    file: 'recipes/internal/stm/member.ts',
+    find: 'suspended === undefined || this.#attempt?.isOver',
+    replace: 'suspended === undefined || this.#attempt === undefined',
+    tests: [
+      by(
+        'live/recipes/stm-edges',
+        'one that failed before its first read got its turn hears of it when the batch lets go of it',
+      ),
+    ],
+  },
+  {
+    name: 'stm-read-behind-the-end-unhandled',
+    promise: 'a read in a batch that the function did not wait for is no unhandled rejection',
+    file: 'recipes/internal/stm/attempt.ts',
+    find: "this.#spoilt ??= { kind: 'unread', error }\n      throw error\n    })",
+    replace: 'throw error\n    })',
+    tests: [
+      by(
+        'live/recipes/stm-edges',
+        'a read that nobody waits for any more, since another has failed, is no unhandled rejection',
+      ),
+    ],
+  },
+  {
     name: 'stm-two-states-trusted',
     promise: 'a key that was seen in two states is in neither of them for sure',
     file: 'recipes/internal/stm/batch.ts',
