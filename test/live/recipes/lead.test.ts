@@ -674,6 +674,35 @@ test('a candidate that has not heard of the new leader does not lead beside it',
   await eve.stop()
 })
 
+test('a candidate whose claim was refused for one it never saw claims again', async t => {
+  const { etcd } = await player(t, server())
+  const deaf = await player(t, server())
+  const name = nameOf(t)
+  await etcd.put(`${name}/one`, '')
+  const eve = leader(t, deaf.etcd, name)
+  await deaf.net.watching(({ key }) => text(key) === `${name}/`)
+  await deaf.net.watching(({ key }) => text(key) === `${name}.candidates/`)
+  await quiet(deaf.net)
+  // It hears that the first has gone, and of nothing else.
+  const kept = deaf.net.stopWatches(
+    ({ key }, { events }) => text(key) === `${name}/` && events.some(({ type }) => type === 0),
+  )
+  const claiming = deaf.net.stopRequests(methods.txn, writes(`${name}/`))
+  await etcd.delete(`${name}/one`)
+  const claim = await claiming.caught()
+  claiming.off()
+  await etcd.put(`${name}/other`, '')
+  await kept.caught()
+  kept.off()
+  await claim.deliver()
+  await quiet(deaf.net)
+  await etcd.delete(`${name}/other`)
+  t.is(eve.terms.length, 0)
+  deaf.net.cutStreams(methods.watch)
+  t.true((await eve.term(1)).held)
+  await eve.stop()
+})
+
 test('a first attempt that is applied after the term is over makes nobody lead', async t => {
   t.timeout(30_000)
   const { etcd, net } = await player(t, server())

@@ -57,6 +57,14 @@ export const elections: readonly Mutant[] = [
     simulations: ['lead'],
   },
   {
+    name: 'leader-never-seen-waited-for',
+    promise: 'a candidate whose claim was refused for a leader that came and went unseen claims again',
+    file: 'recipes/internal/watched-keys.ts',
+    find: 'this.#listener.unchanged?.(this.#revision)',
+    replace: 'this.#listener.unchanged?.(0n)',
+    tests: [by('live/recipes/lead', 'a candidate whose claim was refused for one it never saw claims again')],
+  },
+  {
     name: 'unanswered-candidacy-not-watched',
     promise: 'a first attempt that is applied late stands in nobody’s way',
     file: 'recipes/internal/lead/candidate-wire.ts',
