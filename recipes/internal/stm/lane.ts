@@ -302,7 +302,7 @@ export class Lane {
       const changed =
         ran.outcome.kind === 'retry' &&
         seats.slice(index + 1).some(behind => behind.member.writesAny(ran.attempt.reads))
-      member.tell(changed ? { kind: 'again' } : { kind: 'committed', ran, revision })
+      member.tell(changed ? { kind: 'changed' } : { kind: 'committed', ran, revision })
     })
   }
 

@@ -32,6 +32,8 @@ export type Verdict =
   | { readonly kind: 'committed'; readonly ran: Ran; readonly revision: bigint }
   /** It ran on what is not, or was never tried: no conflict of its own. */
   | { readonly kind: 'again' }
+  /** It waits until something it read changes, and something has. */
+  | { readonly kind: 'changed' }
   /** Something it read had changed. */
   | { readonly kind: 'conflict'; readonly snapshot: Snapshot }
   /** Its batch has gone on without it. */
@@ -222,6 +224,11 @@ export class Member {
     if (this.#conflicts < this.#terms.maxAttempts) return true
     this.tell({ kind: 'failed', error: tooManyConflicts(this.#conflicts) })
     return false
+  }
+
+  /** It is not too slow, only waiting: what came to nothing until now counts no more. */
+  waited(): void {
+    this.#conflicts = 0
   }
 
   /** The caller does not wait any more. */
