@@ -668,7 +668,7 @@ test("a first attempt that is applied while it rests stands in nobody's way", as
 test('an attempt to stand that is applied while it rests from a failure stands in nobody’s way', async t => {
   t.timeout(30_000)
   const { etcd } = await player(t, server())
-  const lost = await player(t, server(), { requestTimeoutMs: 300 })
+  const lost = await player(t, server(), { requestTimeoutMs: 2000 })
   const name = nameOf(t)
   const stopped = lost.net.stopRequests(methods.txn, writes(`${name}/`))
   const ada = leader(t, lost.etcd, name, { backoff: { initialMs: 1e9, maxMs: 1e9 } })
@@ -684,7 +684,7 @@ test('an attempt to stand that is applied while it rests from a failure stands i
 test('whoever rests from a failure is no candidate', async t => {
   t.timeout(30_000)
   const { etcd } = await player(t, server())
-  const lost = await player(t, server(), { requestTimeoutMs: 300 })
+  const lost = await player(t, server(), { requestTimeoutMs: 2000 })
   const name = nameOf(t)
   await etcd.put(`${name}/one`, '')
   const ada = leader(t, lost.etcd, name, { backoff: { initialMs: 1e9, maxMs: 1e9 } })
