@@ -129,13 +129,17 @@ test('a successor that hears only that it is no candidate any more asks, and lea
 
 test('a crashed leader is followed by the best candidate, when the cluster has ended its lease', async t => {
   const { etcd } = await player(t, server())
+  const favourite = await player(t, server())
   const name = nameOf(t)
   const ada = leader(t, etcd, name, { owner: 'ada' })
   const first = await ada.term(1)
   const low = leader(t, etcd, name, { owner: 'low' })
   await candidates(etcd, name, 1)
-  const high = leader(t, etcd, name, { owner: 'high', priority: 5 })
-  await candidates(etcd, name, 2)
+  const high = leader(t, favourite.etcd, name, { owner: 'high', priority: 5 })
+  // Before it sees the leaders it cannot move, and is passed by.
+  await favourite.net.watching(({ key }) => text(key) === `${name}/`)
+  await favourite.net.watching(({ key }) => text(key) === `${name}.candidates/`)
+  await quiet(favourite.net)
   await etcd.lease.revoke((await etcd.election(name).leader())!.leaseId)
   const second = await high.term(1)
   t.true(second.fencingToken > first.fencingToken)
