@@ -5,7 +5,7 @@ import { EtcdError } from '../../../src/wire/errors.ts'
 import type { Isolation, Transaction } from '../../transaction.ts'
 import { Attempt, type Invite, type Outcome } from './attempt.ts'
 import type { Finished } from './batch.ts'
-import type { Interval } from './interval.ts'
+import { type Interval, isOneKey } from './interval.ts'
 import type { ReadSet } from './reads.ts'
 import type { Snapshot } from './snapshot.ts'
 import { execute, type Hook } from './transaction.ts'
@@ -188,9 +188,11 @@ export class Member {
     const { revision } = batch.written
     return {
       ...this.finished(ran, base),
-      // What the batch had written by then is no surprise to this run.
-      since: interval =>
-        ran.attempt.reads.isEmpty ? undefined : pending.writesTo(interval) ? revision : base,
+      // A key that the batch had written by then is no surprise to this run; in a range others may have written, too.
+      since: interval => {
+        if (ran.attempt.reads.isEmpty) return undefined
+        return isOneKey(interval) && pending.writesTo(interval) ? revision : base
+      },
       pending: 'committed',
     }
   }

@@ -484,6 +484,43 @@ test('one that stepped aside and was aborted writes nothing', async t => {
   t.is((await etcd.get(key))?.text(), '2')
 })
 
+test('one that stepped aside deletes nothing of a range that others wrote beside its batch', async t => {
+  const { etcd, net } = await player(t, server())
+  const other = await player(t, server())
+  const p = uniquePrefix(t)
+  const key = `${p}hot`
+  const inc = (also: (tx: Transaction) => unknown = () => {}) =>
+    etcd.stm(async tx => {
+      tx.put(key, String(Number((await tx.get(key))?.text() ?? 0) + 1))
+      await also(tx)
+    })
+  const trap = net.stopRequests(methods.txn, writes)
+  const first = inc()
+  const one = await trap.caught(1)
+  const second = inc(tx => tx.put(`${p}range/a`, 'of the batch'))
+  let open = () => {}
+  const gate = new Promise<void>(resolve => {
+    open = resolve
+  })
+  const aside = inc(async tx => {
+    await gate
+    tx.deletePrefix(`${p}range/`)
+  })
+  await quiet(net)
+  await one.deliver()
+  const two = await trap.caught(2)
+  trap.off()
+  await other.etcd.put(`${p}range/b`, 'of somebody else')
+  await two.deliver()
+  await second
+  open()
+  // At the level at which nothing is overwritten unseen, it begins anew where both are there.
+  t.is((await aside).attempts, 2)
+  await first
+  t.is((await etcd.get(key))?.text(), '3')
+  t.is((await etcd.range(prefix(`${p}range/`))).count, 0)
+})
+
 test('a lease of markers that is gone costs an attempt, not the transaction', async t => {
   const { etcd } = await player(t, server())
   const p = uniquePrefix(t)

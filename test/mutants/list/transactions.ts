@@ -123,6 +123,19 @@ export const transactions: readonly Mutant[] = [
     ],
   },
   {
+    name: 'stm-foreign-writes-beside-the-batch-deleted',
+    promise: 'who outlasts its batch overwrites nothing that others wrote in a range meanwhile',
+    file: 'recipes/internal/stm/member.ts',
+    find: 'isOneKey(interval) && pending.writesTo(interval)',
+    replace: '(isOneKey(interval) || pending.writesTo(interval)) && pending.writesTo(interval)',
+    tests: [
+      by(
+        'live/recipes/stm-edges',
+        'one that stepped aside deletes nothing of a range that others wrote beside its batch',
+      ),
+    ],
+  },
+  {
     name: 'stm-watch-from-too-late',
     promise: 'the watch of a retry begins with the revision after the read',
     file: 'recipes/internal/stm/wait.ts',
