@@ -278,6 +278,27 @@ test('one at fault is found in a large batch by few requests', async t => {
   t.true(net.count(methods.txn) - before <= 32, `${net.count(methods.txn) - before}`)
 })
 
+test('one that failed before its first read got its turn hears of it when the batch lets go of it', async t => {
+  const runtime = testRuntime()
+  const { etcd, net } = await player(t, server(), { runtime })
+  const key = `${uniquePrefix(t)}k`
+  const trap = net.stopRequests(methods.txn, creates(key))
+  const first = etcd.stm(tx => tx.put(key, '1'))
+  const commit = await trap.caught()
+  trap.off()
+  const failing = t.throwsAsync(
+    etcd.stm(tx => Promise.all([tx.get(key), Promise.reject(new Error('at once'))])),
+    { message: 'at once' },
+  )
+  await turns()
+  t.is(await stateOf(failing), 'pending')
+  t.is(runtime.fire(1000), 1)
+  await quiet(net)
+  t.is(await stateOf(failing), 'fulfilled')
+  await commit.deliver()
+  await first
+})
+
 test('one that has written nothing does not share in the doubt of its batch', async t => {
   const { etcd, net } = await player(t, server(), { requestTimeoutMs: 4000 })
   const key = `${uniquePrefix(t)}k`
@@ -401,6 +422,34 @@ test('whoever leaves a batch that is not sent yet leaves the others in it', asyn
   t.is((await etcd.get(key))?.text(), '1101')
 })
 
+test('whoever a batch waiting for a lease of markers has let go does not travel with it', async t => {
+  const runtime = testRuntime()
+  const { etcd, net } = await player(t, server(), { runtime })
+  const p = uniquePrefix(t)
+  const exactlyOnce = { prefix: `${p}markers/` }
+  await etcd.put(`${p}a`, '1')
+  await etcd.put(`${p}b`, '1')
+  const turnOff = (name: string) =>
+    etcd.stm(
+      async tx => {
+        const both = [(await tx.get(`${p}a`))?.text(), (await tx.get(`${p}b`))?.text()]
+        if (both.every(value => value === '1')) tx.put(`${p}${name}`, '0')
+      },
+      { exactlyOnce },
+    )
+  const grants = net.stopRequests(methods.leaseGrant)
+  const first = turnOff('a')
+  const grant = await grants.caught()
+  const second = turnOff('b')
+  await quiet(net)
+  t.is(runtime.fire(1000), 1)
+  await quiet(net)
+  await grant.deliver()
+  await Promise.all([first, second])
+  const left = await Promise.all(['a', 'b'].map(async name => (await etcd.get(`${p}${name}`))?.text()))
+  t.deepEqual(left.toSorted(), ['0', '1'])
+})
+
 test('one that stepped aside and was aborted writes nothing', async t => {
   const { etcd, net } = await player(t, server())
   const key = `${uniquePrefix(t)}k`
@@ -433,6 +482,43 @@ test('one that stepped aside and was aborted writes nothing', async t => {
   await Promise.all([first, second])
   await quiet(net)
   t.is((await etcd.get(key))?.text(), '2')
+})
+
+test('one that stepped aside deletes nothing of a range that others wrote beside its batch', async t => {
+  const { etcd, net } = await player(t, server())
+  const other = await player(t, server())
+  const p = uniquePrefix(t)
+  const key = `${p}hot`
+  const inc = (also: (tx: Transaction) => unknown = () => {}) =>
+    etcd.stm(async tx => {
+      tx.put(key, String(Number((await tx.get(key))?.text() ?? 0) + 1))
+      await also(tx)
+    })
+  const trap = net.stopRequests(methods.txn, writes)
+  const first = inc()
+  const one = await trap.caught(1)
+  const second = inc(tx => tx.put(`${p}range/a`, 'of the batch'))
+  let open = () => {}
+  const gate = new Promise<void>(resolve => {
+    open = resolve
+  })
+  const aside = inc(async tx => {
+    await gate
+    tx.deletePrefix(`${p}range/`)
+  })
+  await quiet(net)
+  await one.deliver()
+  const two = await trap.caught(2)
+  trap.off()
+  await other.etcd.put(`${p}range/b`, 'of somebody else')
+  await two.deliver()
+  await second
+  open()
+  // At the level at which nothing is overwritten unseen, it begins anew where both are there.
+  t.is((await aside).attempts, 2)
+  await first
+  t.is((await etcd.get(key))?.text(), '3')
+  t.is((await etcd.range(prefix(`${p}range/`))).count, 0)
 })
 
 test('a lease of markers that is gone costs an attempt, not the transaction', async t => {
@@ -581,6 +667,24 @@ test('a read that nobody waits for any more, since another has failed, is no unh
   await Promise.all([first, second])
   await turns()
   t.deepEqual(unhandled, [], 'it runs again')
+
+  // Not even the function waits for it, which is over before the read gets its turn.
+  const heldToo = net.stopAnswers(methods.txn, creates(`${p}hot`))
+  const third = etcd.stm(tx => tx.put(`${p}hot`, '3'))
+  const commitToo = await heldToo.caught()
+  heldToo.off()
+  const careless = t.throwsAsync(
+    etcd.stm(tx => {
+      void tx.get(`${p}hot`)
+      throw new Error('at once')
+    }),
+    { message: 'at once' },
+  )
+  await turns()
+  await commitToo.deliver()
+  await Promise.all([third, careless])
+  await turns()
+  t.deepEqual(unhandled, [], 'the run is over')
 })
 
 /** Is this a commit that puts something? */
