@@ -88,6 +88,18 @@ test('without sockets nothing is left either', async t => {
   t.is(runtime.pendingTimers, 0)
 })
 
+test('a watch whose stream breaks while it is told that it is one leaves nothing behind', async t => {
+  const runtime = new FakeRuntime()
+  const { server, caller } = await startDirect({ runtime })
+  server.faults.loseReplies({ method: 'Watch' })
+  const stream = caller.stream(methods.watch)
+  stream.send({ request: { kind: 'create', value: { key: toBytes('a'), progressNotify: true } } })
+  await arrive()
+  t.is(stream.end?.status, 14)
+  t.is(runtime.pendingTimers, 0)
+  await server.close()
+})
+
 test('a port in use and wrong options are told apart, in words', async t => {
   await using server = await startEtcd()
   const port = Number(server.endpoints[0]!.split(':')[1])
