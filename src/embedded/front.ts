@@ -156,6 +156,7 @@ export class Front {
 
   /** A member without a leader keeps no stream that asked for one, unless it finds one in time. */
   #noticeLeaderLost(): void {
+    if (this.#closed) return
     const { runtime, leaderNoticeMs = 0 } = this.#parts
     this.#noticing?.cancel()
     if (leaderNoticeMs === 0) return this.#endLeaderless()
@@ -345,11 +346,14 @@ class Call implements CallContext {
   }
 
   inbound(action: () => void): void {
+    if (this.#isOver) return
     if (this.#inbound === undefined) action()
     else this.#inbound.run(action)
   }
 
   outbound(action: () => void): void {
+    // Its handler may go on, and there is nobody to delay an answer for.
+    if (this.#isOver) return
     if (this.#outbound === undefined) action()
     else this.#outbound.run(action)
   }
