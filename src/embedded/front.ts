@@ -77,6 +77,11 @@ export class Front {
     return this.#closed
   }
 
+  /** How large a message may be. */
+  get receiveLimit(): number {
+    return this.#parts.settings.maxRequestBytes + OVERHEAD_BYTES
+  }
+
   /** `reply` is called at most once: never when the call was cancelled or a fault swallowed it. */
   unary(
     path: string,
@@ -264,16 +269,12 @@ export class Front {
   }
 
   #isTooLarge(message: Uint8Array): boolean {
-    return message.length > this.#receiveLimit
+    return message.length > this.receiveLimit
   }
 
   #tooLarge(message: Uint8Array): StatusError {
-    const words = `grpc: received message larger than max (${message.length} vs. ${this.#receiveLimit})`
+    const words = `grpc: received message larger than max (${message.length} vs. ${this.receiveLimit})`
     return new StatusError(Code.resourceExhausted, words)
-  }
-
-  get #receiveLimit(): number {
-    return this.#parts.settings.maxRequestBytes + OVERHEAD_BYTES
   }
 }
 

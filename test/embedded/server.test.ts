@@ -1,4 +1,6 @@
+import http2 from 'node:http2'
 import net from 'node:net'
+import { gzipSync } from 'node:zlib'
 import test from 'ava'
 import { startEtcd } from '../../src/embedded/index.ts'
 import { connect, prefix } from '../../src/index.ts'
@@ -137,6 +139,17 @@ test('a server starts with what another one knew', async t => {
   await t.throwsAsync(startEtcd({ snapshot: new Uint8Array(600) }), { instanceOf: TypeError })
 })
 
+test('a message too large is refused in words of etcd, and a much larger one before it is unpacked', async t => {
+  await using server = await startEtcd()
+  const refusals = await Promise.all(
+    [3 * 2 ** 20, 64 * 2 ** 20].map(bytes => askCompressed(server.endpoints[0]!, new Uint8Array(bytes))),
+  )
+  t.like(refusals, [
+    { status: '8', message: 'grpc: received message larger than max (3145728 vs. 2097152)' },
+    { status: '8', message: 'Received message that decompresses to a size larger than 18874368' },
+  ])
+})
+
 test('the same random numbers make the same server', async t => {
   const headers = await Promise.all(
     [1, 2].map(async () => {
@@ -154,3 +167,36 @@ test('errors of etcd reach a client over a socket with their status and words', 
   const error = await t.throwsAsync(etcd.put('a', 'v', { lease: 99n }))
   t.like(error, { code: 'LEASE_NOT_FOUND', grpcStatus: 5 })
 })
+
+/** How a call ends whose request comes packed. */
+async function askCompressed(
+  endpoint: string,
+  message: Uint8Array,
+): Promise<{ readonly status: unknown; readonly message: string }> {
+  const session = http2.connect(`http://${endpoint}`)
+  try {
+    const stream = session.request({
+      ':method': 'POST',
+      ':path': methods.put.path,
+      'content-type': 'application/grpc',
+      'grpc-encoding': 'gzip',
+      te: 'trailers',
+    })
+    const packed = gzipSync(message)
+    const frame = Buffer.alloc(5 + packed.length)
+    frame.writeUInt8(1, 0)
+    frame.writeUInt32BE(packed.length, 1)
+    frame.set(packed, 5)
+    stream.end(frame)
+    // A refusal that is all there is comes in the headers.
+    const ended = await new Promise<http2.IncomingHttpHeaders>((resolve, reject) => {
+      const look = (headers: http2.IncomingHttpHeaders) => {
+        if (headers['grpc-status'] !== undefined) resolve(headers)
+      }
+      stream.on('response', look).on('trailers', look).on('error', reject).resume()
+    })
+    return { status: ended['grpc-status'], message: decodeURIComponent(String(ended['grpc-message'])) }
+  } finally {
+    session.destroy()
+  }
+}
