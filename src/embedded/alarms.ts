@@ -85,7 +85,8 @@ export class Alarms implements Space {
   }
 }
 
-/** As Go prints the message: part of what `status` complains of. */
+/** As Go prints the message, where zero is nothing: part of what `status` complains of. */
 export function wordsOf({ memberId, alarm }: Alarm): string {
-  return `memberID:${memberId} alarm:${alarm === AlarmType.noSpace ? 'NOSPACE' : 'CORRUPT'} `
+  const member = memberId === 0n ? '' : `memberID:${memberId} `
+  return `${member}alarm:${alarm === AlarmType.noSpace ? 'NOSPACE' : 'CORRUPT'} `
 }

@@ -104,11 +104,10 @@ function sightOf({ store }: Pick<Core, 'store'>, { revision }: Member): Sight {
   return revision === store.revision ? PRESENT : { now: revision, last: revision }
 }
 
-/** What the heavier branch would store. */
+/** What the heavier branch would store. Measured: puts of nested transactions are not counted. */
 function putBytes({ success, failure }: TxnRequest): number {
   const weights = [success, failure].map(ops =>
     ops.reduce((sum, { request }) => {
-      if (request?.kind === 'txn') return sum + putBytes(request.value)
       if (request?.kind !== 'put') return sum
       return sum + KEY_BYTES + request.value.key.length + request.value.value.length
     }, 0),

@@ -23,7 +23,11 @@ test('status names the version, the leader, the size and what is wrong', async t
     memberId: 5n,
     alarm: AlarmType.noSpace,
   })
-  t.deepEqual((await callers[0].call(methods.status, {})).errors, ['memberID:5 alarm:NOSPACE '])
+  await callers[0].call(methods.alarm, { action: AlarmAction.activate, alarm: AlarmType.corrupt })
+  t.deepEqual((await callers[0].call(methods.status, {})).errors, [
+    'memberID:5 alarm:NOSPACE ',
+    'alarm:CORRUPT ',
+  ])
   await server.close()
 })
 
@@ -41,6 +45,9 @@ test('a full database raises NOSPACE: no more puts and leases, but everything el
   const small = { kind: 'put' as const, value: { key: toBytes('k') } }
   await t.throwsAsync(caller.call(methods.put, small.value), NO_SPACE)
   await t.throwsAsync(caller.call(methods.txn, { success: [{ request: small }] }), NO_SPACE)
+  // What a real server overlooks.
+  const nested = { kind: 'txn' as const, value: { success: [{ request: small }] } }
+  await caller.call(methods.txn, { success: [{ request: nested }] })
   await t.throwsAsync(caller.call(methods.leaseGrant, { ttl: 60n }), NO_SPACE)
   await caller.call(methods.leaseRevoke, { id: 1n })
   const { header: now } = await caller.call(methods.deleteRange, { key: toBytes('big') })
