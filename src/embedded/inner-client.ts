@@ -51,6 +51,7 @@ export class InnerClient {
     return this.#asUnknown(() => {
       this.#core.space.admit(LEASE_BYTES, this.#context.member.id)
       this.#core.access.lease(this.#context)
+      this.#core.space.checkAlarm(LEASE_BYTES)
       return this.#core.lessor.grant(LEASE_TTL, 0n).id
     })
   }
@@ -110,7 +111,8 @@ export class InnerClient {
   delete(key: Uint8Array): bigint {
     const request = complete(DeleteRangeRequest, { key })
     return this.#asUnknown(() => {
-      const { access, store } = this.#core
+      const { access, space, store } = this.#core
+      space.checkAlarm(0)
       access.deleteRange(this.#context, request)
       const write = store.begin()
       applyDeleteRange(write, request)
@@ -174,7 +176,9 @@ export class InnerClient {
     })
     return this.#asUnknown(() => {
       const { access, space } = this.#core
-      if (request.success[0]?.request?.kind === 'put') space.admit(key.length, this.#context.member.id)
+      const bytes = request.success[0]?.request?.kind === 'put' ? key.length : 0
+      if (bytes > 0) space.admit(bytes, this.#context.member.id)
+      space.checkAlarm(bytes)
       access.txn(this.#context, request)
       const { revision, response } = applyTxn(this.#core, request)
       return { succeeded: response.succeeded ?? false, revision }

@@ -34,9 +34,11 @@ export function kvService(core: Core): Service {
     unary(
       methods.put,
       (request, context) => {
-        space.admit(KEY_BYTES + request.key.length + request.value.length, context.member.id)
+        const bytes = KEY_BYTES + request.key.length + request.value.length
+        space.admit(bytes, context.member.id)
         checkPut(request)
         checkSize(context)
+        space.checkAlarm(bytes)
         access.put(context, request)
         // A key to keep something of is looked for after the lease here, and before it in a transaction.
         if (request.lease !== 0n && !core.lessor.has(request.lease)) throw refuse.leaseNotFound()
@@ -53,6 +55,7 @@ export function kvService(core: Core): Service {
       (request, context) => {
         checkDeleteRange(request)
         checkSize(context)
+        space.checkAlarm(0)
         access.deleteRange(context, request)
         const write = store.begin()
         const response = applyDeleteRange(write, request)
@@ -68,7 +71,10 @@ export function kvService(core: Core): Service {
         if (bytes > 0) space.admit(bytes, context.member.id)
         checkTxn(request, settings.maxTxnOps)
         const readOnly = isReadOnly(request)
-        if (!readOnly) checkSize(context)
+        if (!readOnly) {
+          checkSize(context)
+          space.checkAlarm(bytes)
+        }
         access.txn(context, request)
         const { member } = context
         if (readOnly) {
@@ -84,6 +90,7 @@ export function kvService(core: Core): Service {
       methods.compact,
       ({ revision }, context) => {
         access.compact(context)
+        space.checkAlarm(0)
         compact(core, revision)
         return { header: headerOf(core, context.member, store.revision) }
       },
@@ -97,11 +104,10 @@ function sightOf({ store }: Pick<Core, 'store'>, { revision }: Member): Sight {
   return revision === store.revision ? PRESENT : { now: revision, last: revision }
 }
 
-/** What the heavier branch would store. */
+/** What the heavier branch would store. Measured: puts of nested transactions are not counted. */
 function putBytes({ success, failure }: TxnRequest): number {
   const weights = [success, failure].map(ops =>
     ops.reduce((sum, { request }) => {
-      if (request?.kind === 'txn') return sum + putBytes(request.value)
       if (request?.kind !== 'put') return sum
       return sum + KEY_BYTES + request.value.key.length + request.value.value.length
     }, 0),

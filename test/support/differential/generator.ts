@@ -29,13 +29,14 @@ const ROLES = ['reader', 'writer', 'root']
 export const ROOT_PASSWORD = 'of root'
 const PASSWORDS = ['one', 'two', '']
 
-type Theme = 'keys' | 'transactions' | 'leases' | 'watches' | 'users' | 'everything'
+type Theme = 'keys' | 'transactions' | 'leases' | 'watches' | 'users' | 'alarms' | 'everything'
 const THEMES: readonly Theme[] = [
   'keys',
   'transactions',
   'leases',
   'watches',
   'users',
+  'alarms',
   'everything',
   'everything',
 ]
@@ -61,6 +62,7 @@ class Generator {
   }
 
   #step(): Step {
+    if (this.#theme === 'alarms') return this.#alarmStep()
     const often = (theme: Theme) => (this.#theme === theme ? 12 : this.#theme === 'everything' ? 4 : 0.4)
     return this.#random.weighted<Step>([
       [6, () => this.#call('put', this.#put())],
@@ -299,6 +301,30 @@ class Generator {
 
   #permission(type = this.#random.between(0, 2)): PlainObject {
     return { type, ...this.#interval() }
+  }
+
+  // alarms
+
+  /** Without watches and users: marks could not be set, and while an alarm is active nobody is asked for permissions. */
+  #alarmStep(): Step {
+    return this.#random.weighted<Step>([
+      [2, () => this.#call('alarm', this.#alarm())],
+      [0.5, () => this.#call('status', {})],
+      [3, () => this.#call('put', this.#put())],
+      [2, () => this.#keyStep()],
+      [2, () => this.#call('txn', this.#txn(0))],
+      [3, () => this.#leaseStep()],
+    ])
+  }
+
+  /** An alarm there is no name for ends the process of a real server. */
+  #alarm(): PlainObject {
+    const random = this.#random
+    return {
+      action: random.between(0, 2),
+      memberId: random.pick([5n, 5n, 6n, 0n]),
+      alarm: random.between(0, 2),
+    }
   }
 
   // what all of them are made of

@@ -1,5 +1,6 @@
 import type { Init } from '../../../src/wire/codec.ts'
 import {
+  AlarmAction,
   FilterType,
   type WatchCreateRequest,
   type WatchRequest,
@@ -80,6 +81,7 @@ export class Player {
     this.#streams.clear()
     this.#watches.clear()
     this.#compacted = 0n
+    await this.#disarm()
     await this.#disableAuth()
     for (const name of (await this.#must(methods.userList, {})).users)
       await this.#must(methods.userDelete, { name })
@@ -131,6 +133,7 @@ export class Player {
 
   /** What the watches were told, after everything they can be told has arrived. */
   async end(): Promise<unknown> {
+    await this.#disarm()
     await this.#disableAuth()
     const told: unknown[] = []
     // Marks of other watches come on top of its own: what is told after that is not waited for.
@@ -284,6 +287,14 @@ export class Player {
     }
     this.#authEnabled = false
     this.#rootToken = undefined
+  }
+
+  // alarms
+
+  /** Nothing could be written against them. */
+  async #disarm(): Promise<void> {
+    for (const alarm of (await this.#must(methods.alarm, {})).alarms)
+      await this.#must(methods.alarm, { ...alarm, action: AlarmAction.deactivate })
   }
 
   #observed(reply: Reply<unknown>): unknown {
