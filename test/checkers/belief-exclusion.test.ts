@@ -1,5 +1,6 @@
 import test from 'ava'
 import { exact } from './assumptions.ts'
+import { pick, rulesOf } from './bad-histories.ts'
 import { checkBelief } from './belief-exclusion.ts'
 import {
   type Corruption,
@@ -10,9 +11,7 @@ import {
   grantsOf,
   lifeOf,
   moveDelete,
-  pick,
   released,
-  rulesOf,
   tellsCorruptions,
 } from './corrupt.ts'
 import { NOTICE_MS } from './good-history.ts'

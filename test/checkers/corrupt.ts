@@ -1,32 +1,20 @@
-import test from 'ava'
 import { type Assumptions, exact } from './assumptions.ts'
+import { type Deep, type Kind, rulesOf, tellsBadHistories } from './bad-histories.ts'
 import { type Checker, checkHistory } from './check.ts'
-import { goodHistory, NOTICE_MS, type Random, seeded } from './good-history.ts'
-import type { History, Violation } from './history.ts'
+import { goodHistory, NOTICE_MS } from './good-history.ts'
+import type { History } from './history.ts'
 import type { PlaceLife } from './server-truth.ts'
 import { renderTimeline } from './timeline.ts'
 import { truthOf } from './truth-of.ts'
 
-type Deep<T> = T extends bigint | string | number | boolean | undefined
-  ? T
-  : T extends readonly (infer Item)[]
-    ? Deep<Item>[]
-    : { -readonly [Name in keyof T]: Deep<T[Name]> }
-
 export type Draft = Deep<History>
 export type Grant = Draft['acquisitions'][number] & { key: string; token: bigint }
 
-/** One way in which a good history can be made a bad one. */
-export interface Corruption {
-  /** Continues "... is told when": a sentence. */
-  readonly title: string
-  /** What the checker must say, and nothing else. */
-  readonly rules: readonly string[]
+/** One way in which a history of everything can be made a bad one. */
+export interface Corruption extends Kind<History> {
   /** What other checkers may say of the same. */
   readonly also?: readonly string[]
   readonly assumptions?: Partial<Assumptions>
-  /** `false`: this history has nothing to do it to. */
-  corrupt(draft: Draft, random: Random): boolean
 }
 
 /** What checkers may say when places, releases and beliefs no longer fit the log. */
@@ -49,54 +37,24 @@ export const grantRules: readonly string[] = [
   'foreign-delete',
 ]
 
-const EACH = 4
-const SEEDS = 200
-
-/** One test for each corruption, tried on several histories; and that there were enough of them. */
+/** Tries one of the checkers that are asked of every history; whatever the others tell must come of the same. */
 export function tellsCorruptions(name: string, check: Checker, corruptions: readonly Corruption[]): void {
-  let histories = 0
-  for (const corruption of corruptions) {
-    test.serial(`${name} tells when ${corruption.title}`, t => {
-      let applied = 0
-      for (let seed = 0; seed < SEEDS && applied < EACH; seed += 1) {
-        const draft = structuredClone(goodHistory(seed, { trouble: 0.35 })) as Draft
-        // What watchers were told is their own: not the very objects of the log.
-        draft.watches = structuredClone(draft.watches)
-        if (!corruption.corrupt(draft, seeded(seed + 1000))) continue
-        applied += 1
-        const assumptions = { ...exact, noticeMs: NOTICE_MS, ...corruption.assumptions }
-        const own = check(draft, assumptions)
-        const all = checkHistory(draft, assumptions)
-        if (!t.deepEqual(rulesOf(own), corruption.rules.toSorted(), `seed ${seed}`)) {
-          t.log(renderTimeline(draft, own[0] === undefined ? {} : { around: own[0] }).slice(0, 4000))
-          return
-        }
-        const allowed = [...corruption.rules, ...(corruption.also ?? [])]
-        t.deepEqual(
-          rulesOf(all).filter(rule => !allowed.includes(rule)),
-          [],
-          `seed ${seed}`,
-        )
-        // Whoever reads of it must be able to find it.
-        t.true(own.every(({ message }) => message.length > 20 && !message.includes('undefined.')))
-      }
-      histories += applied
-      t.true(applied >= EACH, `only ${applied} histories had anything to corrupt`)
-    })
-  }
-  test.serial(`${name} was tried on at least 40 bad histories of at least 10 kinds`, t => {
-    t.true(corruptions.length >= 10)
-    t.true(histories >= 40)
-    t.is(new Set(corruptions.map(({ title }) => title)).size, corruptions.length)
+  tellsBadHistories<History, Corruption>({
+    name,
+    good: seed => goodHistory(seed, { trouble: 0.35 }),
+    check: (history, kind) => check(history, assumptionsOf(kind)),
+    kinds: corruptions,
+    besides: (t, bad, kind, seed) => {
+      const allowed = [...kind.rules, ...(kind.also ?? [])]
+      const others = rulesOf(checkHistory(bad, assumptionsOf(kind))).filter(rule => !allowed.includes(rule))
+      t.deepEqual(others, [], `seed ${seed}`)
+    },
+    show: (bad, [around]) => renderTimeline(bad, around === undefined ? {} : { around }),
   })
 }
 
-export function rulesOf(violations: readonly Violation[]): readonly string[] {
-  return [...new Set(violations.map(({ rule }) => rule))].sort()
-}
-
-export function pick<Item>(items: readonly Item[], random: Random): Item | undefined {
-  return items[Math.floor(random() * items.length)]
+function assumptionsOf(kind: Corruption | undefined): Assumptions {
+  return { ...exact, noticeMs: NOTICE_MS, ...kind?.assumptions }
 }
 
 export function grantsOf(draft: Draft): Grant[] {

@@ -22,36 +22,67 @@ export interface CyclicBarrierUse {
 
 /** A round is passed by as many as there are parties, all of whom were there together, or by nobody. */
 export function checkCyclicBarrier(log: readonly Commit[], use: CyclicBarrierUse): Violation[] {
-  const { name, waits, recorderLagMs } = use
+  const { name, waits } = use
   const ends = roundsOf(log, name)
-  const wrongs = ends.flatMap(end => wrongsOf(end, use))
   const ended = new Set(ends.map(({ generation }) => generation))
-  for (const { passed } of waits)
-    if (passed !== undefined && !ended.has(passed.generation))
-      wrongs.push(`somebody passed in round ${passed.generation}, which has not ended`)
-  const breaks = ends.filter(({ how }) => how === 'broken')
-  for (const { broken, endedAt = 0 } of waits)
-    if (broken === true && !breaks.some(({ commit }) => commit.at - recorderLagMs <= endedAt))
-      wrongs.push('somebody heard that it was broken before it was')
-  return wrongs.map(what => ({ rule: 'cyclic-barrier', message: `${name}: ${what}`, involved: [] }))
+  const unended = waits.flatMap(({ passed }) => (passed && !ended.has(passed.generation) ? [passed] : []))
+  const wrongs = [
+    ...ends.flatMap(end => wrongsOf(end, use)),
+    ...unended.map(({ generation }): Wrong => {
+      return ['passed-unpassed', `somebody passed in round ${generation}, which has not ended`]
+    }),
+    ...wronglyBroken(ends, use),
+  ]
+  return wrongs.map(([rule, what]) => ({ rule, message: `${name}: ${what}`, involved: [] }))
 }
+
+type Wrong = readonly [rule: string, what: string]
 
 function wrongsOf(
   { generation, how, commit, came, together }: RoundEnd,
   { parties, waits, recorderLagMs, indexesAreKnown }: CyclicBarrierUse,
-): string[] {
-  const wrongs: string[] = []
-  if (came > parties) wrongs.push(`${came} came in round ${generation}`)
+): Wrong[] {
+  const wrongs: Wrong[] = []
+  if (came > parties)
+    wrongs.push(['barrier-overfull', `${came} came in round ${generation}, for ${parties} parties`])
   if (how === 'passed' && together < parties)
-    wrongs.push(`round ${generation} was passed, but only ${together} were there together`)
+    wrongs.push([
+      'passed-without-all',
+      `round ${generation} was passed, but only ${together} were there together`,
+    ])
   const passed = waits.filter(wait => wait.passed?.generation === generation)
   if (passed.length > 0 && how !== 'passed')
-    wrongs.push(`${passed.length} passed in round ${generation}, which was ${how}`)
+    wrongs.push(['passed-unpassed', `${passed.length} passed in round ${generation}, which was ${how}`])
   if (indexesAreKnown && new Set(passed.map(wait => wait.passed?.index)).size !== passed.length)
-    wrongs.push(`an index of round ${generation} was given twice`)
-  if (passed.length > parties) wrongs.push(`${passed.length} passed in round ${generation}`)
+    wrongs.push(['barrier-index-repeated', `an index of round ${generation} was given twice`])
+  if (passed.length > parties)
+    wrongs.push([
+      'barrier-overfull',
+      `${passed.length} passed in round ${generation}, for ${parties} parties`,
+    ])
   for (const { startedAt, endedAt = 0 } of passed)
     if (startedAt > commit.at || endedAt < commit.at - recorderLagMs)
-      wrongs.push(`round ${generation} ended at ${commit.at}, not within ${startedAt} to ${endedAt}`)
+      wrongs.push([
+        'passed-out-of-time',
+        `round ${generation} ended at ${commit.at}, not within ${startedAt} to ${endedAt}`,
+      ])
   return wrongs
+}
+
+/** It is broken from the commit that says so to the one that begins the next round. */
+function wronglyBroken(ends: readonly RoundEnd[], { waits, recorderLagMs }: CyclicBarrierUse): Wrong[] {
+  const broken = new Map<number, { readonly from: number; until: number }>()
+  for (const { generation, how, commit } of ends) {
+    const known = broken.get(generation)
+    if (known !== undefined) known.until = commit.at
+    else if (how === 'broken') broken.set(generation, { from: commit.at, until: Infinity })
+  }
+  return waits.flatMap(({ startedAt, endedAt = 0, broken: isTold }): Wrong[] => {
+    if (isTold !== true) return []
+    const isTrue = [...broken.values()].some(
+      ({ from, until }) => from - recorderLagMs <= endedAt && until >= startedAt,
+    )
+    if (isTrue) return []
+    return [['broken-unbroken', `from ${startedAt} to ${endedAt} somebody heard that it was broken`]]
+  })
 }

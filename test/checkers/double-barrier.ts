@@ -21,19 +21,22 @@ export function checkDoubleBarrier(
   log: readonly Commit[],
   { name, parties, stays, recorderLagMs }: DoubleBarrierUse,
 ): Violation[] {
-  const wrongs: string[] = []
+  const violations: Violation[] = []
+  const say = (rule: string, what: string) => {
+    violations.push({ rule, message: `${name}: ${what}`, involved: [] })
+  }
   const opened = new Map<number, number>()
   const closed = new Map<number, number>()
   for (const { generation, how, commit, together, left } of roundsOf(log, name)) {
     if (how === 'open') {
       opened.set(generation, commit.at)
       if (together < parties)
-        wrongs.push(`round ${generation} was opened, but only ${together} were there together`)
+        say('opened-without-all', `round ${generation} was opened, but only ${together} were there together`)
     }
     if (how !== 'passed') continue
     closed.set(generation, commit.at)
-    if (!opened.has(generation)) wrongs.push(`round ${generation} was closed before it was open`)
-    if (left > 0) wrongs.push(`round ${generation} was closed with ${left} still inside`)
+    if (!opened.has(generation)) say('closed-unopened', `round ${generation} was closed before it was open`)
+    if (left > 0) say('closed-with-some-inside', `round ${generation} was closed with ${left} still inside`)
   }
   const entries = new Map<number, number>()
   for (const { startedAt, entered, leftAt } of stays) {
@@ -42,12 +45,19 @@ export function checkDoubleBarrier(
     entries.set(generation, (entries.get(generation) ?? 0) + 1)
     const openedAt = opened.get(generation)
     if (openedAt === undefined || openedAt - recorderLagMs > at || startedAt > openedAt)
-      wrongs.push(`somebody entered round ${generation} at ${at}, which opened at ${openedAt}`)
+      say(
+        'entered-out-of-time',
+        `somebody entered round ${generation} from ${startedAt} to ${at}, which opened at ${openedAt ?? 'no time'}`,
+      )
     const closedAt = closed.get(generation)
     if (leftAt !== undefined && (closedAt === undefined || closedAt - recorderLagMs > leftAt))
-      wrongs.push(`somebody was let go from round ${generation} at ${leftAt}, which ended at ${closedAt}`)
+      say(
+        'left-before-end',
+        `somebody was let go from round ${generation} at ${leftAt}, which ended at ${closedAt ?? 'no time'}`,
+      )
   }
   for (const [generation, count] of entries)
-    if (count > parties) wrongs.push(`${count} entered in round ${generation}`)
-  return wrongs.map(what => ({ rule: 'double-barrier', message: `${name}: ${what}`, involved: [] }))
+    if (count > parties)
+      say('barrier-overfull', `${count} entered in round ${generation}, for ${parties} parties`)
+  return violations
 }

@@ -1,5 +1,6 @@
 import test from 'ava'
 import { exact } from './assumptions.ts'
+import { pick, rulesOf } from './bad-histories.ts'
 import {
   type Corruption,
   type Draft,
@@ -10,9 +11,7 @@ import {
   lifeOf,
   lineOf,
   moveDelete,
-  pick,
   quiet,
-  rulesOf,
   tellsCorruptions,
 } from './corrupt.ts'
 import { checkFirstCome } from './first-come.ts'

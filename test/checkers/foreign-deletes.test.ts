@@ -1,4 +1,5 @@
 import test from 'ava'
+import { pick } from './bad-histories.ts'
 import {
   type Corruption,
   type Draft,
@@ -8,7 +9,6 @@ import {
   grantsOf,
   lifeOf,
   moveDelete,
-  pick,
   quiet,
   released,
   tellsCorruptions,

@@ -1,4 +1,5 @@
 import test from 'ava'
+import { pick, rulesOf } from './bad-histories.ts'
 import {
   type Corruption,
   type Draft,
@@ -8,9 +9,7 @@ import {
   grantsOf,
   lifeOf,
   moveDelete,
-  pick,
   quiet,
-  rulesOf,
   tellsCorruptions,
 } from './corrupt.ts'
 import type { Random } from './good-history.ts'

@@ -1,6 +1,7 @@
 import test from 'ava'
 import { exact } from './assumptions.ts'
-import { type Corruption, type Draft, pick, rulesOf, tellsCorruptions } from './corrupt.ts'
+import { pick, rulesOf } from './bad-histories.ts'
+import { type Corruption, type Draft, tellsCorruptions } from './corrupt.ts'
 import { history, put } from './hand-written.ts'
 import type { Outcome } from './history.ts'
 import { checkKeyValue } from './key-value.ts'

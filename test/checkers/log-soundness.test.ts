@@ -1,4 +1,5 @@
-import { type Corruption, type Draft, pick, quiet, tellsCorruptions } from './corrupt.ts'
+import { pick } from './bad-histories.ts'
+import { type Corruption, type Draft, quiet, tellsCorruptions } from './corrupt.ts'
 import type { Random } from './good-history.ts'
 import { checkLog } from './log-soundness.ts'
 

@@ -1,7 +1,8 @@
 import test from 'ava'
 import { exact } from './assumptions.ts'
+import { rulesOf } from './bad-histories.ts'
 import { checkHistory } from './check.ts'
-import { type Draft, type Grant, lifeOf, rulesOf } from './corrupt.ts'
+import { type Draft, type Grant, lifeOf } from './corrupt.ts'
 import { goodHistory, NOTICE_MS, seeded } from './good-history.ts'
 
 const assumptions = { ...exact, noticeMs: NOTICE_MS }

@@ -18,7 +18,7 @@ const head = (createRevision: bigint, modRevision = createRevision): Head => ({ 
 const all = [undefined, head(2n), head(2n, 5n), head(3n), undefined, head(8n)]
 
 function told(...heads: readonly (Head | undefined)[]): string | undefined {
-  return checkObserver(log, { line: 'l/', told: heads })
+  return checkObserver(log, { line: 'l/', told: heads })[0]?.rule
 }
 
 test('whoever is told all that happened from some point on is told the truth', t => {

@@ -1,4 +1,4 @@
-import type { Commit } from './history.ts'
+import type { Commit, Violation } from './history.ts'
 
 /** Who led, as an observer was told: the key of one creation, and the write it was seen with. */
 export interface Head {
@@ -13,23 +13,30 @@ export interface Observed {
   readonly told: readonly (Head | undefined)[]
 }
 
-/**
- * An observer is told of every change of leader and of every proclamation, in order, from when it began on. Returns
- * what was left out or invented, in words.
- */
-export function checkObserver(log: readonly Commit[], { line, told }: Observed): string | undefined {
+/** An observer is told of every change of leader and of every proclamation, in order, from when it began on. */
+export function checkObserver(log: readonly Commit[], { line, told }: Observed): Violation[] {
   const truth = headsOf(log, line)
   const known = told.findIndex(head => head !== undefined)
   if (known < 0)
-    return told.length > 1 ? `of ${line} a vacancy was told ${told.length} times in a row` : undefined
-  const start = truth.findIndex(head => isSame(head, told[known])) - known
-  if (start + known < 0) return `of ${line} ${wordsOf(told[known])} was told, who never led`
-  const wrong = told.findIndex((head, index) => {
+    return told.length > 1
+      ? [wrong('vacancy-repeated', `of ${line} a vacancy was told ${told.length} times in a row`)]
+      : []
+  const first = truth.findIndex(head => isSame(head, told[known]))
+  if (first < 0)
+    return [wrong('leader-invented', `of ${line} ${wordsOf(told[known])} was told, who never led`)]
+  const start = first - known
+  for (const [index, head] of told.entries()) {
     const at = start + index
-    return at < 0 || at >= truth.length || !isSame(head, truth[at])
-  })
-  if (wrong < 0) return undefined
-  return `of ${line} ${wordsOf(told[wrong])} was told where ${wordsOf(truth[start + wrong])} led`
+    if (at >= 0 && at < truth.length && isSame(head, truth[at])) continue
+    const isTrue = truth.some(one => isSame(one, head))
+    const words = `of ${line} ${wordsOf(head)} was told where ${wordsOf(truth[at])} led`
+    return [wrong(isTrue ? 'leader-out-of-place' : 'leader-invented', words)]
+  }
+  return []
+}
+
+function wrong(rule: string, words: string): Violation {
+  return { rule, message: `An observer was told wrongly: ${words}.`, involved: [] }
 }
 
 /** Who was at the head after each commit that changed that. Before the first there was nobody. */

@@ -97,6 +97,15 @@ test('a place that appears when all is calm is found', t => {
   t.deepEqual(check({ acquisitions: [failed], createdAt: 3000 }), ['place-of-nobody'])
 })
 
+test('that an earlier session lost what it held in the same line excuses no place of a later one', t => {
+  const before = acquisition('l/6', 1n, { ...wanted, settledAt: 5 })
+  for (const outcome of ['unknown', 'failed'] as const) {
+    const release = { ...released, acquisition: before.id, outcome }
+    t.deepEqual(check({ acquisitions: [before, failed], releases: [release] }), ['place-of-nobody'], outcome)
+  }
+  t.deepEqual(check({ acquisitions: [before, failed] }), ['place-of-nobody'])
+})
+
 test('that another process waits in the same line excuses no place', t => {
   const another = { ...elsewhere, settledAt: 5000, outcome: 'failed' } as const
   t.deepEqual(check({ acquisitions: [failed, another] }), ['place-of-nobody'])

@@ -42,8 +42,10 @@ export function checkPlacesOfNobody(
       const leftAt = first === session ? Infinity : (first?.believedUntil ?? Infinity)
       let neededUntil = -Infinity
       let askedFor = false
-      for (const { id, process, line: wanted, invokedAt, settledAt, outcome } of acquisitions) {
+      for (const { id, process, line: wanted, key, invokedAt, settledAt, outcome } of acquisitions) {
         if (process !== session.process || wanted !== line || invokedAt > untilMs) continue
+        // What an earlier session was granted, and lost with its lease, is no use of the place of a later one.
+        if (outcome === 'ok' && key !== place.key) continue
         const needed = outcome === 'ok' ? (releasedAt.get(id) ?? Infinity) : settledAt
         neededUntil = Math.max(neededUntil, needed)
         askedFor ||= invokedAt >= leftAt && invokedAt <= createdAt

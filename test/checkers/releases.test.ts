@@ -1,5 +1,6 @@
 import test from 'ava'
 import { exact } from './assumptions.ts'
+import { pick, rulesOf } from './bad-histories.ts'
 import {
   type Corruption,
   type Draft,
@@ -10,9 +11,7 @@ import {
   grantsOf,
   lifeOf,
   moveDelete,
-  pick,
   released,
-  rulesOf,
   tellsCorruptions,
 } from './corrupt.ts'
 import { acquisition, history, put } from './hand-written.ts'

@@ -1,14 +1,13 @@
 import test from 'ava'
 import { exact } from './assumptions.ts'
+import { pick, rulesOf } from './bad-histories.ts'
 import {
   type Corruption,
   grantRules,
   grantsOf,
   lifeOf,
-  pick,
   quiet,
   released,
-  rulesOf,
   tellsCorruptions,
 } from './corrupt.ts'
 import { acquisition, history, put } from './hand-written.ts'

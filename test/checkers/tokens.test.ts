@@ -1,4 +1,5 @@
 import test from 'ava'
+import { pick, rulesOf } from './bad-histories.ts'
 import {
   type Corruption,
   type Draft,
@@ -6,8 +7,6 @@ import {
   grantRules,
   grantsOf,
   lineOf,
-  pick,
-  rulesOf,
   tellsCorruptions,
 } from './corrupt.ts'
 import type { Random } from './good-history.ts'

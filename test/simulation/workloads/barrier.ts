@@ -1,15 +1,12 @@
-import { Barrier, type BarrierOpening } from '../../../recipes/barrier.ts'
+import { Barrier } from '../../../recipes/barrier.ts'
 import { EtcdError } from '../../../src/index.ts'
-import type { Commit } from '../../checkers/history.ts'
+import { type BarrierWait, checkBarrier } from '../../checkers/barrier.ts'
 import { connected, pause, type Stage, type Workload } from '../stage.ts'
 import { expected, inSessions, patience, type Scene, wrong } from './barrier-cast.ts'
 import { ledger } from './ledger.ts'
 
-interface Wait {
+interface Wait extends BarrierWait {
   readonly line: string
-  readonly startedAt: number
-  readonly endedAt: number
-  readonly opening: BarrierOpening
 }
 
 interface Grant {
@@ -99,60 +96,15 @@ async function waiter({ process, stage, etcd, session, random }: Scene): Promise
   }
 }
 
-/** From when to when a barrier was closed, and how it opened. */
-interface Closed {
-  readonly createRevision: bigint
-  readonly value: string
-  readonly from: number
-  readonly until: number
-  /** `either` when somebody took its lease off: whoever missed that cannot know. */
-  readonly how: 'released' | 'abandoned' | 'either' | undefined
-}
-
-function check(stage: Stage, line: string): void {
-  const closed = closingsOf(stage.cluster.log, line)
-  // A server that reads from the past tells of a hold that was over before.
-  const waits = stage.plan.hostile ? [] : waitsOf(stage).filter(wait => wait.line === line)
-  for (const { startedAt, endedAt, opening } of waits) {
-    const ended = closed.filter(({ until }) => until >= startedAt && until <= endedAt)
-    const isTrue =
-      opening === 'absent'
-        ? !closed.some(({ from, until }) => from < startedAt && until > endedAt)
-        : opening === 'unknown'
-          ? ended.length > 1
-          : ended.some(({ how }) => how === opening || how === 'either')
-    if (!isTrue)
-      wrong(stage, `${line}: from ${startedAt} to ${endedAt} somebody heard that it was ${opening}`)
+function check(stage: Stage, name: string): void {
+  const use = {
+    name,
+    // A server that reads from the past tells of a hold that was over before.
+    waits: stage.plan.hostile ? [] : waitsOf(stage).filter(({ line }) => line === name),
+    given: grantsOf(stage).map(({ createRevision }) => createRevision),
+    running: crashableOf(stage).flatMap(process => (process.isCrashed ? [] : [process.name])),
   }
-  const granted = new Set(grantsOf(stage).map(({ createRevision }) => createRevision))
-  const last = closed.at(-1)
-  if (last === undefined || last.how !== undefined || granted.has(last.createRevision)) return
-  const owner = crashableOf(stage).find(({ name }) => last.value.includes(`host-of-${name}"`))
-  if (owner?.isCrashed === false)
-    wrong(stage, `${line}: ${owner.name} left it closed at ${last.createRevision} without knowing`)
-}
-
-function closingsOf(log: readonly Commit[], line: string): readonly Closed[] {
-  const closed: Closed[] = []
-  let now: (Omit<Closed, 'until' | 'how'> & { lease: bigint; isOverwritten: boolean }) | undefined
-  for (const { changes, at, revision } of log) {
-    const change = changes.find(({ key }) => key === line)
-    if (change?.kind === 'put') {
-      const { createRevision, value, lease } = change
-      now =
-        now === undefined
-          ? { createRevision, value, from: at, lease, isOverwritten: false }
-          : { ...now, isOverwritten: true }
-      if (createRevision !== now.createRevision) throw new Error(`${line} was created anew at ${revision}`)
-    }
-    if (change?.kind !== 'delete' || now === undefined) continue
-    const isSaid = changes.some(({ key }) => key === `${line}.state`)
-    const how = isSaid || now.lease === 0n ? 'released' : now.isOverwritten ? 'either' : 'abandoned'
-    closed.push({ ...now, until: at, how })
-    now = undefined
-  }
-  if (now !== undefined) closed.push({ ...now, until: Number.POSITIVE_INFINITY, how: undefined })
-  return closed
+  for (const { rule, message } of checkBarrier(stage.cluster.log, use)) wrong(stage, `${rule}: ${message}`)
 }
 
 function linesOf({ plan }: Stage): string[] {

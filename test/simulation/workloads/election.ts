@@ -1,5 +1,6 @@
 import type { Etcd, LeaderInfo, Leadership } from '../../../src/index.ts'
 import { mapKey } from '../../../src/wire/bytes.ts'
+import { checkLeaderOrder, type LeaderSeen } from '../../checkers/leader-order.ts'
 import { checkObserver, type Observed } from '../../checkers/observers.ts'
 import type { Random } from '../random.ts'
 import type { OpenAcquisition } from '../recorder.ts'
@@ -47,10 +48,9 @@ export const electionWorkload: Workload = {
     await etcd.close()
     // What was compacted away is left out, and servers that lie are believed.
     if (stage.plan.hostile || stage.plan.faults.includes('compaction')) return
-    for (const observed of observedIn(stage)) {
-      const wrong = checkObserver(stage.cluster.log, observed)
-      if (wrong !== undefined) stage.unexpected(new Error(wrong), 'an observer')
-    }
+    for (const observed of observedIn(stage))
+      for (const { rule, message } of checkObserver(stage.cluster.log, observed))
+        stage.unexpected(new Error(`${rule}: ${message}`), 'an observer')
   },
 }
 
@@ -179,13 +179,13 @@ async function observer(etcd: Etcd, process: SimulatedProcess, stage: Stage, ran
     const leave = new AbortController()
     const timer = process.setTimer(random.exponential(15_000), () => leave.abort(new Error('enough seen')))
     const stop = untilOver(process, stage, () => leave.abort(new Error('the play is over')))
-    const told: (LeaderInfo | undefined)[] = []
+    const told: (LeaderSeen | undefined)[] = []
     observedIn(stage).push({ line: `${name}/`, told })
     try {
       for await (const leader of etcd.election(name).observe({ signal: leave.signal })) {
-        const wrong = told.length === 0 ? undefined : disorder(told.at(-1), leader)
-        if (wrong !== undefined) stage.unexpected(new Error(wrong), `observer of ${name}`)
-        told.push(leader)
+        told.push(leader && seenOf(leader))
+        for (const { rule, message } of checkLeaderOrder(name, told.slice(-2)))
+          stage.unexpected(new Error(`${rule}: ${message}`), `observer of ${name}`)
         if (random.chance(0.1)) await pause(process, random.exponential(200))
       }
     } catch (error) {
@@ -197,14 +197,8 @@ async function observer(etcd: Etcd, process: SimulatedProcess, stage: Stage, ran
   }
 }
 
-/** What an observer must never see: the past, or the same twice. */
-function disorder(before: LeaderInfo | undefined, after: LeaderInfo | undefined): string | undefined {
-  if (before === undefined && after === undefined) return 'a vacancy was told twice in a row'
-  if (before === undefined || after === undefined) return undefined
-  if (after.createRevision < before.createRevision) return 'a leader came back that was followed already'
-  if (after.createRevision > before.createRevision) return undefined
-  if (mapKey(after.key) !== mapKey(before.key)) return 'two leaders of one revision'
-  return after.modRevision > before.modRevision ? undefined : 'what was proclaimed before was told again'
+function seenOf({ key, createRevision, modRevision }: LeaderInfo): LeaderSeen {
+  return { key: mapKey(key), createRevision, modRevision }
 }
 
 /** Mostly short, sometimes longer than the lease lasts. */

@@ -1,7 +1,9 @@
 import { EtcdError, type Hold, type MutexOptions, type Session } from '../../../src/index.ts'
-import { hexOfLease, mapKey } from '../../../src/wire/bytes.ts'
-import { grouped } from '../../checkers/grouped.ts'
-import type { Acquisition, Commit } from '../../checkers/history.ts'
+import { mapKey } from '../../../src/wire/bytes.ts'
+import { deletionOf } from '../../checkers/deletion-of.ts'
+import type { Violation } from '../../checkers/history.ts'
+import { checkLossDelay } from '../../checkers/loss-delay.ts'
+import { checkRevocations } from '../../checkers/revocations.ts'
 import { disturbing, type Plan } from '../plan.ts'
 import { Random } from '../random.ts'
 import type { SimulatedProcess } from '../simulated-process.ts'
@@ -90,69 +92,30 @@ export class Meddlers {
     }
   }
 
-  /** Holders that were asked let go, where nothing keeps the news from them, and their leases were left to nobody. */
-  deaf({ plan, cluster, recorder }: Stage, left: readonly bigint[]): readonly string[] {
+  /** What became of those that were asked, where nothing keeps the news from them. */
+  deaf({ plan, cluster, recorder }: Stage, left: readonly bigint[]): readonly Violation[] {
     const { faults, hostile, latencyMs, spikeChance, spikeMs, ttl, drift } = plan
     if (hostile || faults.some(kind => disturbing.has(kind))) return []
-    const { stalls, interventions } = recorder.history(cluster.log)
     // Whoever is first in the line may be asked before the delay after a loss is over, and holds only then.
     const byItsClockMs = (HEARD_MS + (this.#terms.options.lockDelayMs ?? 0)) / (1 - drift)
-    const soonMs = byItsClockMs + 20 * latencyMs + (spikeChance > 0 ? 4 * spikeMs : 0)
-    const places = left.map(hexOfLease)
-    return this.#asked.flatMap(({ key, token, until }) => {
-      if (places.some(place => key.endsWith(place))) return []
-      const taken = interventions.find(
-        ({ kind, keys, revision }) => kind === 'key-overwritten' && keys.includes(key) && revision > token,
-      )
-      // What somebody has written over is no holder's any more, however long it stays.
-      const goneAt = Math.min(deletionOf(cluster.log, key, token)?.at ?? Infinity, taken?.at ?? Infinity)
-      const isHeldUp =
-        stalls.some(stall => stall.from < until + soonMs && stall.until > until) ||
-        faults.some(kind => kind.startsWith('process-'))
-      const atLatest = until + soonMs + (isHeldUp ? 2000 * ttl + stallsMs(stalls) : 0)
-      if (goneAt <= atLatest) return []
-      return [`${key} with token ${token} was asked for until ${until} and held until ${goneAt}`]
+    return checkRevocations(recorder.history(cluster.log), {
+      revocations: this.#asked.map(({ key, token, until }) => ({ key, token, askedAt: until })),
+      soonMs: byItsClockMs + 20 * latencyMs + (spikeChance > 0 ? 4 * spikeMs : 0),
+      heldUpMs: 2000 * ttl,
+      isAnyoneStruck: faults.some(kind => kind.startsWith('process-')),
+      left,
     })
   }
 }
 
 /** Whoever was told of a lock too soon after the one before him had lost it. */
-export function tooSoon({ plan, cluster, recorder }: Stage, { options }: MutexTerms): readonly string[] {
+export function tooSoon({ plan, cluster, recorder }: Stage, { options }: MutexTerms): readonly Violation[] {
   const { lockDelayMs } = options
   if (lockDelayMs === undefined || plan.hostile) return []
-  const { log, acquisitions } = recorder.history(cluster.log)
-  const told = grouped(
-    // What is had again was held all the time.
-    acquisitions.filter(
-      ({ line, outcome, resumes }) => outcome === 'ok' && line.startsWith('locks/') && resumes === undefined,
-    ),
-    ({ line }) => line,
-  )
-  const shortestMs = lockDelayMs * (1 - 2 * plan.drift)
-  return [...told].flatMap(([line, owners]) => {
-    const mark = `${line.slice(0, -1)}.delay`
-    owners.sort((one, other) => (one.token! < other.token! ? -1 : 1))
-    return owners.slice(1).flatMap((owner, index) => {
-      const lostAt = lossOf(log, owners[index]!, mark)
-      if (lostAt === undefined || owner.settledAt >= lostAt + shortestMs) return []
-      return [
-        `${line} was lost at ${lostAt}, and with token ${owner.token} told to be held at ${owner.settledAt}, less than ${lockDelayMs} ms later`,
-      ]
-    })
+  return checkLossDelay(recorder.history(cluster.log), {
+    prefix: 'locks/',
+    shortestMs: lockDelayMs * (1 - 2 * plan.drift),
   })
-}
-
-/** When its place went without its mark: that is no unlocking. */
-function lossOf(log: readonly Commit[], { key, token }: Acquisition, mark: string): number | undefined {
-  const gone = deletionOf(log, key!, token!)
-  return gone?.changes.some(change => change.kind === 'delete' && change.key === mark) ? undefined : gone?.at
-}
-
-function deletionOf(log: readonly Commit[], key: string, token: bigint): Commit | undefined {
-  return log.find(
-    ({ revision, changes }) =>
-      revision > token && changes.some(change => change.kind === 'delete' && change.key === key),
-  )
 }
 
 function deed(
@@ -161,10 +124,6 @@ function deed(
   until: number,
 ): Deed {
   return { key: mapKey(key), token: createRevision, from, until }
-}
-
-function stallsMs(stalls: readonly { readonly from: number; readonly until: number }[]): number {
-  return stalls.reduce((sum, { from, until }) => sum + until - from, 0)
 }
 
 function unlock(_: unknown, hold: Hold): void {

@@ -37,10 +37,10 @@ export const mutexWorkload: Workload = {
     await locking.afterwards(process, stage)
     const meddlers = meddlersOf(stage)
     meddlers.tell(stage)
-    for (const words of meddlers.deaf(stage, leftLeases(stage)))
-      stage.unexpected(new Error(words), 'a request to unlock')
-    for (const words of tooSoon(stage, mutexTermsOf(stage.plan)))
-      stage.unexpected(new Error(words), 'the delay after a loss')
+    for (const { rule, message } of meddlers.deaf(stage, leftLeases(stage)))
+      stage.unexpected(new Error(`${rule}: ${message}`), 'a request to unlock')
+    for (const { rule, message } of tooSoon(stage, mutexTermsOf(stage.plan)))
+      stage.unexpected(new Error(`${rule}: ${message}`), 'the delay after a loss')
   },
 }
 

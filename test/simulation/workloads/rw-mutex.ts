@@ -1,5 +1,6 @@
 import type { ReadWriteHold } from '../../../src/index.ts'
 import { changingModes, readersAndWriters } from '../../checkers/line-rule.ts'
+import { checkWriterAlone } from '../../checkers/writer-alone.ts'
 import type { Plan } from '../plan.ts'
 import type { Stage, Workload } from '../stage.ts'
 import { type Locks, lockWorkload, type Wanted } from './locking.ts'
@@ -58,10 +59,10 @@ function together(stage: Stage, hold: ReadWriteHold): void {
   names.set(hold.name, holds)
   holds.add(hold)
   for (const one of holds) if (!one.held) holds.delete(one)
-  const writer = [...holds].find(({ mode }) => mode === 'write')
-  if (writer === undefined || holds.size < 2 || !isSound(stage.plan)) return
-  const tokens = [...holds].map(({ mode, fencingToken }) => `${mode} ${fencingToken}`)
-  stage.unexpected(new Error(`${hold.name} is held by ${tokens.join(' and ')}`), 'a look at all holders')
+  if (!isSound(stage.plan)) return
+  const holders = [...holds].map(({ mode, fencingToken: token }) => ({ mode, token }))
+  for (const { rule, message } of checkWriterAlone([{ name: hold.name, holders }]))
+    stage.unexpected(new Error(`${rule}: ${message}`), 'a look at all holders')
 }
 
 function isSound({ hostile, faults }: Plan): boolean {

@@ -1,7 +1,7 @@
 import type { Permit, Semaphore, Session } from '../../../src/index.ts'
 import { mapKey } from '../../../src/wire/bytes.ts'
-import type { Acquisition, Commit, History } from '../../checkers/history.ts'
-import { checkTokens } from '../../checkers/tokens.ts'
+import { checkPermitBeliefs, type PermitGrant } from '../../checkers/permit-beliefs.ts'
+import { checkPermits, SLOT } from '../../checkers/permits.ts'
 import type { Random } from '../random.ts'
 import type { OpenAcquisition } from '../recorder.ts'
 import type { SimulatedProcess } from '../simulated-process.ts'
@@ -47,8 +47,15 @@ export const semaphoreWorkload: Workload = {
     }
     await session.close()
     await etcd.close()
-    for (const words of wrongAtTheServer(stage.cluster.log)) stage.unexpected(new Error(words), 'the server')
-    for (const words of wrongBeliefs(stage)) stage.unexpected(new Error(words), 'belief')
+    const { log } = stage.cluster
+    for (const { rule, message } of checkPermits(log))
+      stage.unexpected(new Error(`${rule}: ${message}`), 'the server')
+    if (stage.plan.hostile) return
+    for (const { rule, message } of checkPermitBeliefs(
+      stage.recorder.history(log),
+      grantsOf(stage).map(asGrant),
+    ))
+      stage.unexpected(new Error(`${rule}: ${message}`), 'belief')
   },
 }
 
@@ -183,104 +190,23 @@ async function acquire(scene: Scene, semaphore: Semaphore, again?: number): Prom
   }
 }
 
-/** Replays the log: permits within the limit, in order of arrival, all or none, and none to two at once. */
-export function wrongAtTheServer(log: readonly Commit[]): string[] {
-  const wrong: string[] = []
-  const live = new Map<string, { readonly createRevision: bigint; readonly value: string }>()
-  const claims = new Map<string, bigint>()
-  for (const { revision, changes } of log) {
-    const taken = changes.flatMap(change =>
-      change.kind === 'put' && change.createRevision === revision && SLOT.test(change.key)
-        ? [{ key: change.key, value: change.value }]
-        : [],
-    )
-    for (const semaphore of new Set(taken.map(({ key }) => key.slice(0, key.indexOf('/s/'))))) {
-      const own = taken.filter(({ key }) => key.startsWith(`${semaphore}/s/`))
-      const put = changes.find(({ key }) => key === `${semaphore}/limit`)
-      const limit = Number(put?.kind === 'put' ? put.value : live.get(`${semaphore}/limit`)?.value)
-      const say = (words: string) => wrong.push(`${semaphore} at revision ${revision}: ${words}`)
-      const held = [...live.keys()].filter(key => key.startsWith(`${semaphore}/s/`))
-      if (held.length + own.length > limit)
-        say(`${own.length} permits given with ${held.length} held, of ${limit}`)
-      for (const { key } of own) {
-        if (live.has(key)) say(`${key} given although it is held`)
-        if (Number(key.slice(-4)) >= limit) say(`${key} given, beyond the limit ${limit}`)
-      }
-      const waiting = [...live]
-        .filter(([key]) => key.startsWith(`${semaphore}/w/`))
-        .sort(([, one], [, other]) => (one.createRevision < other.createRevision ? -1 : 1))
-      const [head] = waiting
-      if (head !== undefined && !changes.some(({ kind, key }) => kind === 'delete' && key === head[0]))
-        say(`permits given while ${head[0]} waits at the head`)
-      const said = JSON.parse(own[0]!.value) as { readonly claim: string; readonly count: number }
-      if (said.count !== own.length) say(`${own.length} permits of ${said.count} given`)
-      if (own.some(({ value }) => value !== own[0]!.value)) say('permits of several claims given')
-      claims.set(said.claim, revision)
-    }
-    for (const change of changes) {
-      if (change.kind === 'put')
-        live.set(change.key, { createRevision: change.createRevision, value: change.value })
-      else live.delete(change.key)
-    }
-  }
-  return wrong
-}
-
-/** Who believed to hold a permit held it, at every instant; and no permit was given twice. */
-function wrongBeliefs(stage: Stage): string[] {
-  if (stage.plan.hostile) return []
-  const history = stage.recorder.history(stage.cluster.log)
-  const wrong: string[] = []
-  for (const { message } of checkTokens({ ...history, acquisitions: grantsOf(stage).map(asAcquisition) }))
-    wrong.push(message)
-  for (const grant of grantsOf(stage)) {
-    for (const key of grant.keys) {
-      const words = beyond(grant, key, history)
-      if (words !== undefined) wrong.push(words)
-    }
-  }
-  return wrong
-}
-
-function asAcquisition({ process, keys, token, asked, at, resumes }: Grant): Acquisition {
+/** As the checkers know it. */
+function asGrant({ process, keys, token, asked, at, until, resumes }: Grant): PermitGrant {
   const { id, line, since } = asked
+  const { name, crashedAtMs } = process
   return {
     id,
-    process: process.name,
+    process: name,
     line,
-    outcome: 'ok',
-    key: keys[0]!,
+    keys,
     token,
     invokedAt: since,
     settledAt: at,
+    believedUntil: until,
+    ...(crashedAtMs === undefined ? {} : { diedAt: crashedAtMs }),
     ...(resumes === undefined ? {} : { resumes }),
   }
 }
-
-function beyond({ keys, token, process, until }: Grant, key: string, history: History): string | undefined {
-  const created = history.log.find(({ revision }) => revision === token)
-  if (!created?.changes.some(change => change.kind === 'put' && change.key === key))
-    return `${process.name} was given ${key} with token ${token}, which the server did not write`
-  const gone = history.log.find(
-    ({ revision, changes }) =>
-      revision > token && changes.some(change => change.kind === 'delete' && change.key === key),
-  )
-  const goneAt = gone?.at ?? Infinity
-  const believedUntil = Math.min(until, process.crashedAtMs ?? Infinity)
-  if (believedUntil <= goneAt) return undefined
-  // An operator took it: the watch of the key tells, in its time. A process that stands still believes nothing.
-  const taken = history.interventions.some(
-    ({ at, keys: theirs }) =>
-      at >= created.at && at <= believedUntil && theirs.some(one => keys.includes(one)),
-  )
-  const stood = history.stalls.some(
-    stall => stall.process === process.name && stall.from <= believedUntil && stall.until >= goneAt,
-  )
-  if (taken || stood) return undefined
-  return `${process.name} believed in ${key} with token ${token} until ${believedUntil}, but it was gone at ${goneAt}`
-}
-
-const SLOT = /\/s\/\d{4}$/
 
 /** Mostly short, sometimes longer than the lease lasts. */
 function holdMs(random: Random, ttl: number): number {
