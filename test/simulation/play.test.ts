@@ -74,6 +74,15 @@ test.serial('a program that goes on believing after its loss is found out', asyn
   t.true(rules.has('belief-beyond-ownership'), [...rules].join())
 })
 
+test.serial('a program that writes something else when it is played again is found out', async t => {
+  const plan: Plan = { ...planOf(1, 'indeterminate'), faults: [], seconds: 10 }
+  const { violations } = await run(plan, { twice: true })
+  t.deepEqual(
+    violations.map(({ rule }) => rule),
+    ['not-deterministic'],
+  )
+})
+
 test.serial('a recipe nobody knows is refused', async t => {
   await t.throwsAsync(run(planOf(1, 'unheard-of')), { message: /no such recipe to simulate: unheard-of/ })
 })
