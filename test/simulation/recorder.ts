@@ -36,10 +36,13 @@ export interface Belief {
   end(loss?: string): void
 }
 
+/** What there is to see of a session, its user's or one that a recipe has for itself. */
+export type SessionInView = Pick<Session, 'leaseId' | 'state' | 'remainingMs' | 'signal'>
+
 /** A session somebody relies on. */
 export interface OpenSession {
   readonly process: SimulatedProcess
-  readonly session: Session
+  readonly session: SessionInView
   /** `close` has resolved. */
   closed(): void
 }
@@ -60,7 +63,7 @@ export class Recorder {
   readonly #writes: Write[] = []
   readonly #reads: Read[] = []
   readonly #transactions: { entry: TransactionEntry; runs: readonly TransactionRun[] }[] = []
-  readonly #stalls: Stall[] = []
+  readonly #stalls: Mutable<Stall>[] = []
   readonly #interventions: Intervention[] = []
   readonly #sessions: { readonly entry: Mutable<SessionLife>; readonly open: OpenSession }[] = []
   readonly #cluster: Cluster
@@ -180,7 +183,12 @@ export class Recorder {
     }
   }
 
-  session(process: SimulatedProcess, session: Session): OpenSession {
+  /** `places`: unless all it asks for is written down, nobody can say what a session wants in a line. */
+  session(
+    process: SimulatedProcess,
+    session: SessionInView,
+    places: 'recorded' | 'unrecorded' = 'recorded',
+  ): OpenSession {
     const { leaseId: lease } = session
     const entry: Mutable<SessionLife> = {
       id: this.#nextId('s'),
@@ -188,6 +196,7 @@ export class Recorder {
       lease,
       openedAt: this.#world.nowMs,
       believedUntil: Infinity,
+      ...(places === 'unrecorded' ? { places } : {}),
     }
     this.#cluster.follow(lease)
     const end = () => {
@@ -232,8 +241,13 @@ export class Recorder {
     })
   }
 
-  stall(stall: Stall): void {
+  /** A process did not run from then until now. Returns how to say later that it still did not. */
+  stall(process: SimulatedProcess, from: number): () => void {
+    const stall = { process: process.name, from, until: this.#world.nowMs }
     this.#stalls.push(stall)
+    return () => {
+      stall.until = this.#world.nowMs
+    }
   }
 
   intervention(intervention: Intervention): void {

@@ -23,7 +23,7 @@ export const semaphoreWorkload: Workload = {
       etcd,
       { process, stage, random },
       {
-        sessions: 'unrecorded',
+        places: 'unrecorded',
         task: player,
         takeUp,
         // What is left with a lease and not asked for goes with the lease.
