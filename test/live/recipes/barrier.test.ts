@@ -69,6 +69,16 @@ test('a second hold is refused while the first lasts, and granted after it', asy
   await second.release()
 })
 
+test('a hold is released also by who will not wait for that', async t => {
+  const { name, here, there } = await arrange(t)
+  const hold = await barrierOf(there, name).hold()
+  const waiting = barrierOf(here, name).wait()
+  await waits(here, name)
+  const releasing = hold.release({ signal: AbortSignal.abort(new Error('no time')) })
+  await t.throwsAsync(releasing, { message: 'no time' })
+  t.is(await waiting, 'released')
+})
+
 test('a hold that is over releases no later hold', async t => {
   const { name, here, there } = await arrange(t)
   const first = await barrierOf(here, name).hold()
