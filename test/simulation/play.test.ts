@@ -89,7 +89,7 @@ for (const { title, rest } of [
     const plan = short(3, { ...rest, hostile: false, seconds: 40, members: 1, processes: 4 })
     const { played, violations } = await run(plan, { trace: true })
     t.deepEqual(violations, [])
-    t.true(played.acquisitions > 20)
+    t.true(played.deeds > 20)
     const signedIn = played.trace.filter(line => line.includes('ask Authenticate')).length
     // Once would be enough for each of the five, the one that looks afterwards among them.
     t.true(signedIn > 15, String(signedIn))

@@ -68,16 +68,21 @@ export class Recorder {
   readonly #sessions: { readonly entry: Mutable<SessionLife>; readonly open: OpenSession }[] = []
   readonly #cluster: Cluster
   #ids = 0
-  #granted = 0
+  #deeds = 0
 
   constructor(world: World, cluster: Cluster) {
     this.#world = world
     this.#cluster = cluster
   }
 
-  /** Acquisitions that were granted so far. */
-  get granted(): number {
-    return this.#granted
+  /** What was done so far: acquisitions, reads, writes and transactions that succeeded, and what else was told. */
+  get deeds(): number {
+    return this.#deeds
+  }
+
+  /** Something was done that has no entry of its own here. */
+  did(): void {
+    this.#deeds += 1
   }
 
   acquisition(process: SimulatedProcess, line: string): OpenAcquisition {
@@ -91,7 +96,7 @@ export class Recorder {
       since: entry.invokedAt,
       settle: (outcome, facts) => {
         this.#settle(entry, outcome, facts)
-        if (outcome === 'ok') this.#granted += 1
+        if (outcome === 'ok') this.did()
         say(outcome === 'ok' ? `HOLDS ${line} with token ${facts?.token}` : `gave up: ${outcome}`)
       },
       belief: {
@@ -130,7 +135,7 @@ export class Recorder {
   ): OpenCall<{ readonly revision: bigint }> {
     const entry = this.#begin<Write>(process, facts)
     this.#writes.push(entry)
-    return { id: entry.id, settle: (outcome, settled) => this.#settle(entry, outcome, settled) }
+    return { id: entry.id, settle: (outcome, settled) => this.#done(entry, outcome, settled) }
   }
 
   read(
@@ -139,7 +144,7 @@ export class Recorder {
   ): OpenCall<Required<Pick<Read, 'revision' | 'found'>>> {
     const entry = this.#begin<Read>(process, facts)
     this.#reads.push(entry)
-    return { id: entry.id, settle: (outcome, settled) => this.#settle(entry, outcome, settled) }
+    return { id: entry.id, settle: (outcome, settled) => this.#done(entry, outcome, settled) }
   }
 
   /** `runs` goes on to grow: a process that crashes has told of all it did. */
@@ -149,7 +154,7 @@ export class Recorder {
   ): OpenCall<{ readonly revision: bigint }> {
     const entry = this.#begin<TransactionEntry>(process, {})
     this.#transactions.push({ entry, runs })
-    return { id: entry.id, settle: (outcome, settled) => this.#settle(entry, outcome, settled) }
+    return { id: entry.id, settle: (outcome, settled) => this.#done(entry, outcome, settled) }
   }
 
   get transactions(): readonly Transacted[] {
@@ -290,6 +295,12 @@ export class Recorder {
       outcome: 'unknown',
       ...facts,
     } as unknown as Mutable<Entry> & { id: string; settledAt: number }
+  }
+
+  /** Settles a call that is a deed by itself. */
+  #done(entry: { settledAt: number; outcome: Outcome }, outcome: Outcome, facts: object | undefined): void {
+    this.#settle(entry, outcome, facts)
+    if (outcome === 'ok') this.did()
   }
 
   #settle(

@@ -11,6 +11,7 @@ let written = 0
 export const indeterminateWorkload: Workload = {
   name: 'indeterminate',
   lines: () => [],
+  deeds: { called: 'writes', enough: 0 },
   actor: async (process, stage) => {
     const etcd = await connected(process, stage)
     if (etcd === undefined) return

@@ -13,6 +13,7 @@ import { closeSession, codeOf, expected, guardedWrite, openSession, untilOver } 
  */
 export const leadWorkload: Workload = {
   name: 'lead',
+  deeds: { called: 'terms', enough: 100 },
   lines: ({ lines }) => Array.from({ length: lines }, (_, index) => `${leadName(index)}/`),
   actor: async (process, stage) => {
     const etcd = await connected(process, stage)
