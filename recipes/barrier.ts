@@ -189,7 +189,6 @@ export class BarrierHold implements AsyncDisposable {
    */
   async release(options: BarrierWaitOptions = {}): Promise<void> {
     const { signal } = checkedWait(options, 'release')
-    signal?.throwIfAborted()
     if (this.#released === undefined) {
       this.#released = this.#release()
       const quiet = this.#released.catch(() => {

@@ -49,7 +49,9 @@ export class SimulatedLink implements Link {
       delayMs: () => path.delayMs(),
     })
     this.#up = new Lane(world, road('up'), (_, action) => action())
-    this.#down = new Lane(world, road('down'), (what, action) => process.receive(what, action))
+    // What has come by one connection while its reader stood still is read at once.
+    const source = path.inBatches ? this : undefined
+    this.#down = new Lane(world, road('down'), (what, action) => process.receive(what, action, source))
     path.links.add(this)
     process.onCrash(() => this.#leave())
     if (process.sends()) this.#send('connect', () => this.#arrive(endpoint))

@@ -80,6 +80,16 @@ test('a key that somebody else wrote is told from what says why a barrier opened
   await waiting
 })
 
+test('a hold is released also by who will not wait for that', async t => {
+  const { name, here, there } = await arrange(t)
+  const hold = await barrierOf(there, name).hold()
+  const waiting = barrierOf(here, name).wait()
+  await waits(here, name)
+  const releasing = hold.release({ signal: AbortSignal.abort(new Error('no time')) })
+  await t.throwsAsync(releasing, { message: 'no time' })
+  t.is(await waiting, 'released')
+})
+
 test('a hold that is over releases no later hold', async t => {
   const { name, here, there } = await arrange(t)
   const first = await barrierOf(here, name).hold()

@@ -412,6 +412,15 @@ test('who gives up waiting to leave has left', async t => {
   await entries[0]!.leave()
 })
 
+test('who will not wait at all to leave has left', async t => {
+  const { name, players } = await arrange(t, 2)
+  const entries = await Promise.all(players.map(one => barrierOf(one, name, 2).enter()))
+  const leaving = entries[0]!.leave({ signal: AbortSignal.abort(new Error('no time')) })
+  await t.throwsAsync(leaving, { message: 'no time' })
+  await entries[1]!.leave()
+  await entries[0]!.leave()
+})
+
 test('round trips: 2 for the last to enter, 3 for the others; the opening is one message for each', async t => {
   const { name, players } = await arrange(t, 2)
   const [here, there] = players as [SessionPlayer, SessionPlayer]

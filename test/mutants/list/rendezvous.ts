@@ -279,6 +279,23 @@ export const rendezvous: readonly Mutant[] = [
     ],
   },
   {
+    name: 'left-only-by-who-waits-for-it',
+    promise: 'who leaves a double barrier has left, however long it waits for the others',
+    file: 'recipes/double-barrier.ts',
+    find: 'if (this.#left === undefined) {',
+    replace: 'signal?.throwIfAborted()\n    if (this.#left === undefined) {',
+    tests: [by('live/recipes/double-barrier', 'who will not wait at all to leave has left')],
+    simulations: ['double-barrier'],
+  },
+  {
+    name: 'released-only-by-who-waits-for-it',
+    promise: 'who releases its hold of a barrier has released it, whether it waits for that or not',
+    file: 'recipes/barrier.ts',
+    find: 'if (this.#released === undefined) {',
+    replace: 'signal?.throwIfAborted()\n    if (this.#released === undefined) {',
+    tests: [by('live/recipes/barrier', 'a hold is released also by who will not wait for that')],
+  },
+  {
     name: 'refused-leave-never-repeated',
     promise: 'whoever was refused to leave a double barrier may try again',
     file: 'recipes/double-barrier.ts',
