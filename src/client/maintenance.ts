@@ -1,3 +1,4 @@
+import { quietController } from '../support/abort.ts'
 import { checkOneOf, checkOptions, checkRevision } from '../support/options.ts'
 import type { Endpoint } from '../support/transport.ts'
 import { EtcdError } from '../wire/errors.ts'
@@ -91,20 +92,7 @@ export class Maintenance {
   /** Resolves with how every endpoint is, in the order given to `connect`; failures are among the results. One round trip to each, at once. */
   async statuses(options: CallOptions = {}): Promise<readonly StatusReport[]> {
     options = checkCall(options, [], 'statuses')
-    return Promise.all(
-      this.#engine.connections.endpoints.map(async (endpoint): Promise<StatusReport> => {
-        try {
-          return {
-            kind: 'answered',
-            endpoint: endpoint.url,
-            status: await this.#status(endpoint, options),
-          }
-        } catch (error) {
-          if (!EtcdError.is(error) || error.code === 'CLIENT_CLOSED') throw error
-          return { kind: 'failed', endpoint: endpoint.url, error }
-        }
-      }),
-    )
+    return Promise.all(this.#engine.connections.endpoints.map(endpoint => this.#report(endpoint, options)))
   }
 
   /** Resolves with the alarms of all members. One round trip. */
@@ -190,14 +178,17 @@ export class Maintenance {
   async moveLeader(targetId: bigint, options: CallOptions = {}): Promise<void> {
     options = checkCall(options, [], 'moveLeader')
     checkMemberId(targetId)
-    const leader = await this.#leader(options)
+    const { runtime, requestTimeoutMs } = this.#engine
+    const { signal, timeoutMs = requestTimeoutMs } = options
+    const untilMs = runtime.now() + timeoutMs
+    const leader = await this.#leader(signal, timeoutMs)
     await this.#engine.submitter.submit({
       method: methods.moveLeader,
       request: { targetId },
       footprint: 'alone',
       only: leader,
-      signal: options.signal,
-      timeoutMs: options.timeoutMs,
+      signal,
+      timeoutMs: Math.max(1, untilMs - runtime.now()),
     })
   }
 
@@ -236,13 +227,35 @@ export class Maintenance {
     return statusOf(response)
   }
 
-  async #leader(options: CallOptions): Promise<Endpoint> {
-    const reports = await this.statuses(options)
-    const index = reports.findIndex(
-      report => report.kind === 'answered' && report.status.leader === report.status.memberId,
+  async #report(endpoint: Endpoint, options: CallOptions): Promise<StatusReport> {
+    const { url } = endpoint
+    try {
+      return { kind: 'answered', endpoint: url, status: await this.#status(endpoint, options) }
+    } catch (error) {
+      if (!EtcdError.is(error) || error.code === 'CLIENT_CLOSED') throw error
+      return { kind: 'failed', endpoint: url, error }
+    }
+  }
+
+  /** Whoever moves the lead may do so because members are down: none is waited for once the leader has answered. */
+  async #leader(signal: AbortSignal | undefined, timeoutMs: number): Promise<Endpoint> {
+    const { aborts, connections } = this.#engine
+    const { endpoints } = connections
+    const enough = quietController()
+    const stopListening = aborts.on(signal, reason => enough.abort(reason))
+    const asked = endpoints.map(endpoint => this.#report(endpoint, { signal: enough.signal, timeoutMs }))
+    const all = Promise.all(asked)
+    // Where the leader has answered, nobody may be interested any more in those who are not waited for.
+    all.catch(() => {})
+    const leading = asked.map(async (report, index) =>
+      isLeading(await report) ? endpoints[index] : endpoints[(await all).findIndex(isLeading)],
     )
-    const leader = this.#engine.connections.endpoints[index]
+    const leader = await Promise.race(leading).finally(() => {
+      stopListening()
+      enough.abort()
+    })
     if (leader !== undefined) return leader
+    const reports = await all
     const said = reports.map(report =>
       report.kind === 'failed'
         ? `${report.endpoint}: ${report.error.message}`
@@ -346,6 +359,10 @@ class Pieces {
       })
     }
   }
+}
+
+function isLeading(report: StatusReport): boolean {
+  return report.kind === 'answered' && report.status.leader === report.status.memberId
 }
 
 /** How a call to one member is made: nobody else can answer it, and it needs no leader. */

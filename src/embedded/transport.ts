@@ -35,6 +35,8 @@ class DirectLink implements Link, Connection {
   readonly #changed: (state: LinkState) => void
   readonly #calls = new Set<DirectCall>()
   #state: LinkState = { kind: 'connecting' }
+  /** Why nothing gets through any more. After a GOAWAY what was on its way still does. */
+  #broken: string | undefined
   #queue: (() => void)[] = []
   #isScheduled = false
 
@@ -139,6 +141,7 @@ class DirectLink implements Link, Connection {
   }
 
   #failCalls(message: string): void {
+    this.#broken ??= message
     for (const call of [...this.#calls]) call.fail(failed(message, true))
     this.#detachIfIdle()
   }
@@ -163,6 +166,8 @@ class DirectLink implements Link, Connection {
       },
     )
     this.#calls.add(call)
+    if (this.#broken !== undefined) call.fail(failed(this.#broken, true))
+    else if (this.#state.kind === 'closed') this.#front?.attach(this)
     return call
   }
 

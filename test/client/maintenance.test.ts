@@ -130,6 +130,38 @@ test('the lead is moved by the leader, whichever endpoint that is', async t => {
   t.is(moves[0]?.request(methods.moveLeader).targetId, 1n)
 })
 
+test('the lead is moved although another member gives no answer, and nobody waits for it', async t => {
+  const { etcd, transport } = await connected()
+  transport.respond = call => {
+    if (call.path === methods.moveLeader.path) return call.answer()
+    if (call.address === 'b:1') call.answer({ header: { ...header(), memberId: 2n }, leader: 2n })
+  }
+  await etcd.maintenance.moveLeader(1n)
+  await settle()
+  t.deepEqual(transport.open, [])
+})
+
+test('moving the lead takes its time once, whatever part of it finding the leader takes', async t => {
+  const { etcd, transport, runtime } = await connected()
+  const moving = t.throwsAsync(etcd.maintenance.moveLeader(1n, { timeoutMs: 3000 }), { code: 'TIMEOUT' })
+  await runtime.advance(1500)
+  for (const call of transport.open)
+    call.answer({ header: { ...header(), memberId: call.address === 'b:1' ? 2n : 1n }, leader: 2n })
+  await settle()
+  t.is(transport.onlyOpen.path, methods.moveLeader.path)
+  await runtime.advance(1500)
+  await moving
+})
+
+test('when nobody leads, what each endpoint said is told', async t => {
+  const { etcd, transport } = await connected()
+  transport.respond = call => call.answer({ header: { ...header(), memberId: 3n }, leader: 9n })
+  await t.throwsAsync(etcd.maintenance.moveLeader(1n), {
+    code: 'FAILED_PRECONDITION',
+    message: /a:1 follows 9.*b:1 follows 9/,
+  })
+})
+
 test('a member is asked without the wish for a leader', async t => {
   const { etcd, transport } = await connected()
   transport.respond = call => call.answer({ leader: 0n })

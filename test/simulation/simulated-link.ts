@@ -96,7 +96,7 @@ export class SimulatedLink implements Link {
         },
         onEnd: failure =>
           this.#reply(`end ${name}`, () => {
-            if (call.end()) events.onEnd(failure)
+            if (call.end()) events.onEnd({ ...failure, sent: true })
           }),
       })
       call.far = far
@@ -162,7 +162,7 @@ export class SimulatedLink implements Link {
     this.#changed(this.#state)
   }
 
-  /** The server wants no more calls, or has ended those there were itself. */
+  /** The server wants no more calls, or has ended those there were itself: what it still says of them is heard. */
   #saidBye(failure: TransportFailure): void {
     if (this.#state.kind === 'closed') return
     this.#state = { kind: 'closed', failure }
@@ -192,7 +192,8 @@ export class SimulatedLink implements Link {
   }
 
   #arriving(path: string, outcome: UnaryOutcome): UnaryOutcome {
-    if (outcome.kind !== 'answer') return outcome
+    // What the far end had not looked at has left the near end all the same.
+    if (outcome.kind !== 'answer') return { kind: 'failure', failure: { ...outcome.failure, sent: true } }
     return { kind: 'answer', message: this.#path.arriving(nameOf(path), outcome.message) }
   }
 

@@ -164,4 +164,12 @@ export const connections: readonly Mutant[] = [
     replace: 'this.#pingIntervalMs * 2)',
     tests: [by('client/connections')],
   },
+  {
+    name: 'own-silence-held-against-the-server',
+    promise: 'a client that stood still itself takes no connection for dead',
+    file: 'src/client/submitter.ts',
+    find: 'if (this.#runtime.now() - untilMs <= OWN_SILENCE_MS) connection',
+    replace: 'connection',
+    tests: [by('client/submitter')],
+  },
 ]
