@@ -129,6 +129,7 @@ function arrange() {
     },
   }
   const result = approach({
+    ours: 1,
     engine: engine as unknown as Engine,
     prefix: Buffer.from('lock/'),
     rule: oneAtATime,

@@ -158,7 +158,7 @@ test('a downgrade seen while an acquisition is on its way counts against its ans
   await scene.written('a', 4n, 8n, valueIn('read', NOTHING))
   t.true(first.hasTurn)
   const join = (ahead: Entry, revision: bigint) => {
-    const place = new Standing(entry('c', 7n, valueIn('read', NOTHING)), rules.read)
+    const place = new Standing(entry('c', 7n, valueIn('read', NOTHING)), { rule: rules.read })
     scene.line.join(place, { revision, entries: [ahead, place.mine], truncated: false })
     return place
   }
@@ -201,6 +201,32 @@ test('a lost event is made up for within two of the own TTL, however long the ot
   t.is(scene.reads.length, 2, 'and again')
   scene.line.leave(place)
   t.is(scene.runtime.pendingTimers, 0)
+})
+
+test('a place that is not seen among others of its creation is not lost by that', async t => {
+  const scene = new Scene()
+  const place = scene.join(entry('b', 5n), 5n, [entry('a', 4n)])
+  scene.watch.opened(5n)
+  await scene.runtime.advance(2 * TTL_MS)
+  await scene.answer(6n, [entry('a', 4n), entry('c', 5n)], true)
+  t.deepEqual(place.ends, [])
+  await scene.runtime.advance(2 * TTL_MS)
+  await scene.answer(7n, [entry('a', 4n), entry('d', 6n)], true)
+  t.deepEqual(place.ends, ['LOCK_LOST'], 'whoever came later is seen instead')
+})
+
+test('a reading shows all keys created together with that of a place', async t => {
+  const scene = new Scene()
+  const place = new Standing(entry('b', 5n), { ours: 64 })
+  scene.line.join(new Standing(entry('c', 6n)), undefined)
+  scene.line.join(place, undefined)
+  scene.watch.opened(7n)
+  t.is(scene.reads.at(-1)?.limit, 64n + 64n)
+  scene.line.leave(place)
+  await scene.runtime.advance(2 * TTL_MS)
+  await scene.answer(8n, [entry('c', 6n)])
+  await scene.runtime.advance(2 * TTL_MS)
+  t.is(scene.reads.at(-1)?.limit, 64n + 1n)
 })
 
 test('the watch is from now on, without writes where values are ignored, and never resumed', t => {
@@ -280,10 +306,11 @@ class Scene {
         },
       },
       submitter: {
-        submit: ({ atLeast }: { atLeast: bigint }) =>
+        submit: ({ atLeast, request }: { atLeast: bigint; request: { limit: bigint } }) =>
           new Promise((resolve, reject) => {
             this.reads.push({
               atLeast,
+              limit: request.limit,
               answer: resolve,
               fail: code => reject(new EtcdError(code, 'refused', { outcome: 'rejected' })),
             })
@@ -301,7 +328,7 @@ class Scene {
 
   /** Stands in the line, as the answer to its creation showed it. */
   join(mine: Entry, revision: bigint, ahead: readonly Entry[], ttlMs = TTL_MS): Standing {
-    const place = new Standing(mine, this.#rule, ttlMs)
+    const place = new Standing(mine, { rule: this.#rule, ttlMs })
     this.line.begin()
     this.line.join(place, { revision, entries: [...ahead, mine], truncated: false })
     this.line.answered()
@@ -309,14 +336,14 @@ class Scene {
   }
 
   /** Answers the latest reading. */
-  async answer(revision: bigint, entries: readonly Entry[]): Promise<void> {
+  async answer(revision: bigint, entries: readonly Entry[], more = false): Promise<void> {
     const kvs = entries.map(({ key, createRevision, lease, value }) => ({
       key,
       createRevision,
       lease,
       value,
     }))
-    this.reads.at(-1)!.answer({ header: { revision }, kvs, more: false } as unknown as RangeResponse)
+    this.reads.at(-1)!.answer({ header: { revision }, kvs, more } as unknown as RangeResponse)
     await settle()
   }
 
@@ -336,6 +363,7 @@ class Scene {
 
 interface Read {
   readonly atLeast: bigint
+  readonly limit: bigint
   answer(response: RangeResponse): void
   fail(code: 'UNAVAILABLE' | 'PERMISSION_DENIED'): void
 }
@@ -344,13 +372,15 @@ class Standing implements Place {
   readonly mine: Entry
   readonly rule: Rule
   readonly ttlMs: number
+  readonly ours: number
   hasTurn = false
   readonly ends: string[] = []
 
-  constructor(mine: Entry, rule: Rule = oneAtATime, ttlMs = TTL_MS) {
+  constructor(mine: Entry, { rule = oneAtATime, ttlMs = TTL_MS, ours = 1 }: Partial<Place> = {}) {
     this.mine = mine
     this.rule = rule
     this.ttlMs = ttlMs
+    this.ours = ours
   }
 
   onTurn(): void {

@@ -6,7 +6,7 @@ import { EtcdError } from '../../../src/wire/errors.ts'
 import type { Event } from '../../../src/wire/gen/kv.g.ts'
 import { isFinal } from '../trouble.ts'
 import { type Entry, entryOf } from './entry.ts'
-import { type LineReading, readLine } from './line-reading.ts'
+import { type LineReading, mayHide, readLine } from './line-reading.ts'
 import { Ahead, type Place, placeGone, placeTaken } from './place.ts'
 import type { Rule } from './rule.ts'
 
@@ -229,7 +229,8 @@ export class Line {
   }
 
   #readNow(atLeast: bigint): Promise<LineReading> {
-    return readLine(this.#engine, this.#prefix, this.#values, atLeast)
+    const ours = Math.max(1, ...[...this.#waiting].map(({ place }) => place.ours))
+    return readLine(this.#engine, this.#prefix, { values: this.#values, ours }, atLeast)
   }
 
   #apply(reading: LineReading, watch: WatchState): void {
@@ -241,6 +242,8 @@ export class Line {
       // Created, or read elsewhere, after this was read: what it knows is newer.
       if (mine.createRevision > reading.revision || waiting.ahead.readAt > reading.revision) continue
       const found = reading.entries.find(({ name }) => name === mine.name)
+      // Read for others, before this place was known. It is read again if need be.
+      if (found === undefined && mayHide(reading, mine)) continue
       if (found?.createRevision !== mine.createRevision) this.#end(waiting, placeGone(mine, reading.revision))
       else if (found.lease !== mine.lease) this.#end(waiting, placeTaken(mine))
       else {

@@ -305,6 +305,28 @@ test('whoever comes to write while many locks are tried is not passed', async t 
   await (await writing).unlock()
 })
 
+test('as many names below one another as can be locked are waited for like any others', async t => {
+  const { etcd, session } = await sessionPlayer(t, server())
+  const [a] = namesOf(t)
+  const ahead: Promise<{ unlock(): Promise<void> }>[] = []
+  for (const length of [1, 2, 3]) {
+    const { session: own } = await sessionPlayer(t, server())
+    ahead.push(own.mutex(a).lock())
+    await line(etcd, a, length)
+  }
+  const names = [a, ...Array.from({ length: 63 }, (_, n) => `${a}/${n % 2 === 0 ? '!' : '~'}${n}`)]
+  const waiting = session.lockAll(names)
+  await line(etcd, a, 67)
+  for (const other of ahead) {
+    t.is(await stateOf(waiting), 'pending')
+    await (await other).unlock()
+  }
+  const hold = await waiting
+  t.true(hold.held)
+  await hold.unlock()
+  t.deepEqual(await keysOf(etcd, a), [])
+})
+
 test('the keys of what was tried are in the order of their bytes, and its names as they were asked for', async t => {
   const { session } = await sessionPlayer(t, server())
   const [a, b, c] = namesOf(t)

@@ -290,6 +290,14 @@ export const line: readonly Mutant[] = [
     simulations: ['mutex'],
   },
   {
+    name: 'place-behind-its-own-creation-taken-for-lost',
+    promise: 'a place that is not seen among others of its creation is not lost by that',
+    file: 'recipes/internal/line/line.ts',
+    find: 'if (found === undefined && mayHide(reading, mine)) continue',
+    replace: 'if (found === undefined && mayHide(reading, mine)) found?.lease.toString()',
+    tests: [by('recipes/line')],
+  },
+  {
     name: 'unchanged-crowd-taken-for-readers',
     promise: 'a crowd that is longer than a reading shows may have a writer behind it',
     file: 'recipes/internal/line/vacancy.ts',
