@@ -22,6 +22,9 @@ import {
 const server = useEtcd(test)
 
 const WATCH_LINGER_MS = 3000
+const REQUEST_MS = 10_000
+/** After a claim of the head that failed in passing. */
+const AGAIN_MS = 500
 
 test('permits are given up to the limit, with the lowest free number and a larger token each', async t => {
   const { session } = await sessionPlayer(t, server())
@@ -740,6 +743,50 @@ test('a claim of the head that is applied long after its repeat was refused is a
   const permit = await waiting
   t.is(permit.slot, 0)
   t.true((await etcd.txn({ if: [permit.guard()], then: [] })).succeeded)
+})
+
+test('the head waits on while its claims fail for as long as a request may take', async t => {
+  const runtime = testRuntime()
+  const { net, session } = await sessionPlayer(t, server(), { ttl: 60 }, { runtime })
+  const other = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const gate = await other.session.semaphore(name, { permits: 1 }).acquire()
+  const waiting = session.semaphore(name, { permits: 1 }).acquire()
+  await net.watching(watchOfSlots(name))
+  await quiet(net)
+  const trap = net.stopRequests(methods.txn, takes(name))
+  await gate.release()
+  for (const fail of ['lose', 'refuse'] as const) {
+    const claim = await trap.caught(fail === 'lose' ? 1 : 2)
+    runtime.stall(REQUEST_MS)
+    claim[fail]()
+    await turns()
+    t.is(trap.count, fail === 'lose' ? 1 : 2, 'its time is over')
+    t.is(await stateOf(waiting), 'pending')
+    t.is(runtime.fire(AGAIN_MS), 1)
+  }
+  const claim = await trap.caught(3)
+  trap.off()
+  await claim.deliver()
+  t.true((await waiting).held)
+})
+
+test('the head hears of every release, also of several in one message', async t => {
+  const { net, session } = await sessionPlayer(t, server())
+  const other = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const theirs = other.session.semaphore(name, { permits: 2 })
+  const held = [await theirs.acquire(), await theirs.acquire()]
+  const waiting = session.semaphore(name, { permits: 2 }).acquire({ count: 2 })
+  await net.watching(watchOfSlots(name))
+  await quiet(net)
+  const deaf = net.stopWatches(watchOfSlots(name))
+  for (const one of held) await one.release()
+  const stopped = await deaf.caught()
+  while (stopped.kept.flatMap(({ events }) => events).length < 2) await turns(1)
+  // All of it in one turn of the event loop.
+  deaf.release()
+  t.deepEqual((await waiting).slots, [0, 1])
 })
 
 test('what is said of a semaphore is what there is', async t => {

@@ -106,6 +106,27 @@ export const semaphore: readonly Mutant[] = [
     ],
   },
   {
+    name: 'semaphore-head-gives-up-in-passing-trouble',
+    promise: 'the head waits on while its claims fail in passing',
+    file: 'recipes/internal/semaphore/slot-head.ts',
+    find: "isFinal(error) || error.code === 'PROTOCOL') throw error",
+    replace: "isFinal(error) || error.code !== 'PROTOCOL') throw error",
+    tests: [
+      by(
+        'live/recipes/semaphore',
+        'the head waits on while its claims fail for as long as a request may take',
+      ),
+    ],
+  },
+  {
+    name: 'semaphore-head-misses-news-while-busy',
+    promise: 'the head hears of what it was told while it was busy',
+    file: 'recipes/internal/semaphore/slot-head.ts',
+    find: 'if (this.#news !== undefined) this.#tell(this.#news)',
+    replace: 'if (this.#news !== undefined && this.#ended !== undefined) this.#tell(this.#news)',
+    tests: [by('live/recipes/semaphore', 'the head hears of every release, also of several in one message')],
+  },
+  {
     name: 'semaphore-ghosts-not-watched',
     promise: 'what unanswered claims take later is given back',
     file: 'recipes/internal/semaphore/slot-ghosts.ts',
