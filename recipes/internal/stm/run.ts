@@ -197,7 +197,8 @@ export class StmRun {
       case 'unwanted':
         return { kind: 'again' }
       case 'failed':
-        return result
+        // Only its reads were to be confirmed.
+        return finished.log.isEmpty ? { kind: 'failed', error: notSent(result.error) } : result
     }
   }
 

@@ -83,6 +83,19 @@ export const transactions: readonly Mutant[] = [
     tests: [by('live/recipes/stm', 'a transaction that could not read says that nothing was committed')],
   },
   {
+    name: 'stm-confirmation-taken-for-commit',
+    promise: 'a transaction that only read is known to have written nothing',
+    file: 'recipes/internal/stm/run.ts',
+    find: 'return finished.log.isEmpty ?',
+    replace: 'return batch.bytes < 0 ?',
+    tests: [
+      by(
+        'live/recipes/stm-edges',
+        'one that only read is known to have written nothing, also when nobody confirms what it read',
+      ),
+    ],
+  },
+  {
     name: 'stm-batch-blind-to-itself',
     promise: 'in a batch each transaction sees what those before it have written',
     file: 'recipes/internal/stm/view.ts',
