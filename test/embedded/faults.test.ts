@@ -163,6 +163,13 @@ test('leases end and revisions are forgotten at once', async t => {
   await t.throwsAsync(caller.call(methods.range, { key, revision: 2n }), {
     message: 'etcdserver: mvcc: required revision has been compacted',
   })
+  // Nothing was written since, so there is nothing to forget.
+  t.notThrows(() => server.faults.compact())
+  for (const revision of [3n, 4n])
+    t.throws(() => server.faults.compact(revision), {
+      instanceOf: RangeError,
+      message: `revision is above 3, which was compacted, and at most 3, got ${revision}`,
+    })
 })
 
 test('without a leader those who asked for one are told, at once if that is asked for', async t => {
