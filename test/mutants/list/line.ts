@@ -294,7 +294,7 @@ export const line: readonly Mutant[] = [
     promise: 'a place that is not seen among others of its creation is not lost by that',
     file: 'recipes/internal/line/line.ts',
     find: 'if (found === undefined && mayHide(reading, mine)) continue',
-    replace: 'if (found === undefined && mayHide(reading, mine)) found?.lease.toString()',
+    replace: 'mayHide(reading, mine)',
     tests: [by('recipes/line')],
   },
   {
