@@ -7,6 +7,7 @@ import { uniquePrefix, useEtcd } from '../../support/live.ts'
 import type { MeddlingTransport, SentCall } from '../../support/meddling-transport.ts'
 import {
   aborted,
+  creates,
   isDeletionOf,
   keysOf,
   line,
@@ -769,6 +770,30 @@ test('the head waits on while its claims fail for as long as a request may take'
   trap.off()
   await claim.deliver()
   t.true((await waiting).held)
+})
+
+test('the head waits on, although the number of permits somebody deleted cannot be written for a while', async t => {
+  const runtime = testRuntime()
+  const { etcd, net, session } = await sessionPlayer(t, server(), { ttl: 60 }, { runtime })
+  const other = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const gate = await other.session.semaphore(name, { permits: 1 }).acquire()
+  const waiting = session.semaphore(name, { permits: 1 }).acquire()
+  await net.watching(watchOfSlots(name))
+  await quiet(net)
+  const trap = net.stopRequests(methods.txn, creates(`${name}/limit`))
+  await other.etcd.delete(`${name}/limit`)
+  const write = await trap.caught()
+  runtime.stall(REQUEST_MS)
+  write.lose()
+  await turns()
+  trap.off()
+  t.is(await stateOf(waiting), 'pending')
+  t.is(runtime.fire(AGAIN_MS), 1)
+  await quiet(net)
+  await gate.release()
+  t.is((await waiting).slot, 0)
+  t.is(await etcd.semaphore(name).permits(), 1)
 })
 
 test('the head hears of every release, also of several in one message', async t => {
