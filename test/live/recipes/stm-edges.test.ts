@@ -5,6 +5,7 @@ import type { TxnRequest } from '../../../src/wire/gen/rpc.g.ts'
 import { methods } from '../../../src/wire/methods.ts'
 import { uniquePrefix, useEtcd } from '../../support/live.ts'
 import { creates, player, quiet, stateOf, testRuntime, turns } from '../../traits/arena.ts'
+import { unhurried } from '../../traits/unhurried.ts'
 
 const server = useEtcd(test)
 
@@ -317,7 +318,7 @@ test('one that failed before its first read got its turn hears of it when the ba
 })
 
 test('one that has written nothing does not share in the doubt of its batch', async t => {
-  const { etcd, net } = await player(t, server(), { requestTimeoutMs: 4000 })
+  const { etcd, net } = await player(t, server(), { runtime: unhurried() })
   const key = `${uniquePrefix(t)}k`
   const inc = () =>
     etcd.stm(async tx => {

@@ -14,7 +14,8 @@ import { mapKey } from '../../../src/wire/bytes.ts'
 import type { TxnRequest } from '../../../src/wire/gen/rpc.g.ts'
 import { methods } from '../../../src/wire/methods.ts'
 import { uniquePrefix, useEtcd } from '../../support/live.ts'
-import { player, quiet, stateOf, testRuntime, turns } from '../../traits/arena.ts'
+import { player, quiet, stateOf, turns } from '../../traits/arena.ts'
+import { unhurried } from '../../traits/unhurried.ts'
 
 const server = useEtcd(test)
 
@@ -515,7 +516,7 @@ test('a change between the read and the watch wakes a retry', async t => {
 test('a retry in a batch is woken by the write of one behind it', async t => {
   // Before it looks for itself.
   t.timeout(20_000)
-  const { etcd, net } = await player(t, server())
+  const { etcd, net } = await player(t, server(), { runtime: unhurried() })
   const key = `${uniquePrefix(t)}k`
   const trap = net.stopAnswers(methods.txn, ({ success }: TxnRequest) =>
     success.some(({ request }) => request?.kind === 'put' && mapKey(request.value.key) === key),
@@ -540,7 +541,7 @@ test('a retry in a batch is woken by the write of one behind it', async t => {
 
 test('one that waits among many that write waits as long as it takes', async t => {
   t.timeout(60_000)
-  const { etcd } = await player(t, server(), { runtime: { ...testRuntime(), random: () => 0 } })
+  const { etcd } = await player(t, server(), { runtime: unhurried() })
   const key = `${uniquePrefix(t)}k`
   const last = 1200
   const count = async (tx: Transaction) => Number((await tx.get(key))?.text() ?? 0)
