@@ -1,7 +1,6 @@
 import type { Engine } from '../../../src/client/engine.ts'
 import { part } from '../../../src/client/response-part.ts'
 import type { WatchSink } from '../../../src/client/watcher.ts'
-import { onAbort } from '../../../src/support/abort.ts'
 import { sleep } from '../../../src/support/bounded.ts'
 import { prefixEnd } from '../../../src/wire/bytes.ts'
 import type { Init } from '../../../src/wire/codec.ts'
@@ -192,7 +191,7 @@ function untilMoved(place: FarPlace, predecessor: Entry): Promise<bigint> {
     )
     const timer = engine.runtime.setTimer(2 * ttlMs, () => moved(0n)).unref()
     // May call at once: between two requests nobody listens.
-    stopListening = onAbort(signal, over)
+    stopListening = engine.aborts.on(signal, over)
   })
 }
 
