@@ -177,6 +177,26 @@ class Generator {
       [1, () => this.#call('leaseLeases', {})],
       [1.5, () => ({ kind: 'keep-alive', lease: this.#lease(), caller: this.#caller() })],
       [2, () => this.#call('put', { ...this.#put(), lease: this.#lease() })],
+      [2, () => this.#lockStep()],
+    ])
+  }
+
+  /** Locks and elections of the server. Every lease has a name of its own, so that nobody waits for another. */
+  #lockStep(): Step {
+    const random = this.#random
+    const lease = this.#lease()
+    const name = bytes(`l${lease}`)
+    const key = bytes(random.chance(0.05) ? '' : `l${lease}/${BigInt.asUintN(64, lease).toString(16)}`)
+    const leader = () =>
+      random.chance(0.95) ? { name, key, revision: this.#revision(), lease: this.#lease() } : undefined
+    const value = () => bytes(random.pick(VALUES))
+    return random.weighted<Step>([
+      [3, () => this.#call('lock', { name, lease })],
+      [1, () => this.#call('unlock', { key })],
+      [3, () => this.#call('campaign', { name, lease, value: value() })],
+      [2, () => this.#call('proclaim', { leader: leader(), value: value() })],
+      [1, () => this.#call('leader', { name })],
+      [1, () => this.#call('resign', { leader: leader() })],
     ])
   }
 
