@@ -25,8 +25,8 @@ export function leaseService(core: Core): Service {
     unary(
       methods.leaseRevoke,
       ({ id }, context) => {
-        space.checkAlarm(0)
         access.leaseRevoke(context, store.keysOfLease(id))
+        space.checkAlarm(0)
         lessor.revoke(id)
         return { header: headerOf(core, context.member, store.revision) }
       },

@@ -110,6 +110,26 @@ test('CORRUPT stops every write and the end of leases, and nothing that only rea
   await server.close()
 })
 
+test('an alarm neither gives a permission nor is told to who has none', async t => {
+  const { caller, server } = await startDirect()
+  const key = toBytes('k')
+  for (const name of ['root', 'ann']) await caller.call(methods.userAdd, { name, password: `of ${name}` })
+  await caller.call(methods.userGrantRole, { user: 'root', role: 'root' })
+  await caller.call(methods.authEnable, {})
+  const { token } = await caller.call(methods.authenticate, { name: 'ann', password: 'of ann' })
+  const raise = { action: AlarmAction.activate, memberId: 5n, alarm: AlarmType.noSpace }
+  await caller.call(methods.alarm, raise, { token })
+  const impostor = { token: 'ann.1' }
+  const invalid = { message: 'etcdserver: invalid auth token' }
+  const denied = { message: 'etcdserver: permission denied' }
+  await t.throwsAsync(caller.call(methods.put, { key }, impostor), invalid)
+  await t.throwsAsync(caller.call(methods.leaseGrant, { ttl: 60n }, impostor), invalid)
+  await t.throwsAsync(caller.call(methods.put, { key }, { token }), denied)
+  await t.throwsAsync(caller.call(methods.deleteRange, { key }, { token }), denied)
+  await t.throwsAsync(caller.call(methods.userList, {}, { token }), denied)
+  await server.close()
+})
+
 test('of two kinds of alarms the latest is in force, and none once one of them is disarmed', async t => {
   const { caller, server } = await startDirect()
   const alarm = (action: AlarmAction, memberId: bigint, alarm: AlarmType) =>

@@ -36,6 +36,7 @@ const FIRST_KEY = Uint8Array.of(0)
 const UNBOUNDED = 2n ** 63n
 /** Longer than any answer takes: what is not there by then does not come. */
 const PATIENCE_MS = 5000
+const POLL_MS = 20
 
 /**
  * Plays a script on one server. The server is emptied before, and whatever a script waits for it waits for by
@@ -128,6 +129,8 @@ export class Player {
         if (message === undefined) return { ended: stream.end?.message }
         return normalised(message, this.#base, this.#authBase)
       }
+      case 'outlive':
+        return this.#outlive(step.lease)
     }
   }
 
@@ -141,6 +144,15 @@ export class Player {
       told.push({ watch, ...this.#told(watched, await this.#mark(watched)) })
     for (const stream of this.#streams.values()) stream.cancel()
     return told
+  }
+
+  async #outlive(id: bigint): Promise<unknown> {
+    for (let waitedMs = 0; waitedMs < PATIENCE_MS; waitedMs += POLL_MS) {
+      const { ttl } = await this.#must(methods.leaseTimeToLive, { id })
+      if (ttl === -1n) return 'over'
+      await new Promise(resolve => setTimeout(resolve, POLL_MS))
+    }
+    return 'not over'
   }
 
   // watches
