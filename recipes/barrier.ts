@@ -15,7 +15,10 @@ import { untilKeys } from './internal/watched-keys.ts'
 const DISPOSE_MS = 5000
 
 export interface BarrierHoldOptions {
-  /** Opens the barrier by itself when this session ends. Without one it stays closed until somebody releases it. */
+  /**
+   * Opens the barrier by itself when this session, of the same client, ends. Without one it stays closed until
+   * somebody releases it.
+   */
   readonly session?: SessionContext | undefined
   /** Gives up: the barrier is not, or no longer, closed by this call. */
   readonly signal?: AbortSignal | undefined
@@ -75,6 +78,9 @@ export class Barrier {
     checkSignal(signal, 'hold')
     if (session !== undefined && typeof session?.assertOpen !== 'function')
       throw new TypeError('hold: session is a session')
+    // Another cluster may not know the lease, which would be taken for the end of the session.
+    if (session !== undefined && session.engine !== this.#engine)
+      throw new TypeError('hold: session is one of the same client')
     signal?.throwIfAborted()
     session?.assertOpen()
     const holding = new Holding(this.#engine, this.#key, session)
@@ -183,7 +189,6 @@ export class BarrierHold implements AsyncDisposable {
    */
   async release(options: BarrierWaitOptions = {}): Promise<void> {
     const { signal } = checkedWait(options, 'release')
-    signal?.throwIfAborted()
     if (this.#released === undefined) {
       this.#released = this.#release()
       const quiet = this.#released.catch(() => {

@@ -8,7 +8,7 @@ import type { Gathering } from './internal/barrier/gathering.ts'
 import { Rounds } from './internal/barrier/rounds.ts'
 import { checkedName, persist } from './internal/barrier/wire.ts'
 import { timeOf } from './internal/call-time.ts'
-import { orAborted } from './internal/signals.ts'
+import { firstOf, orAborted } from './internal/signals.ts'
 
 export interface CyclicBarrierOptions {
   /**
@@ -103,7 +103,12 @@ export class CyclicBarrier {
     signal?.throwIfAborted()
     this.#session.assertOpen()
     const { engine, closing } = this.#session
-    await orAborted(engine, [signal, closing], this.#renew(signal ?? closing))
+    const { abort, stop } = firstOf(engine, [signal, closing])
+    try {
+      await orAborted(engine, [abort.signal], this.#renew(abort.signal))
+    } finally {
+      stop()
+    }
   }
 
   /** Resolves with how far it is. One round trip, two where it was used through another object since. */

@@ -127,7 +127,6 @@ export class DoubleBarrierEntry implements AsyncDisposable {
    */
   async leave(options: LeaveOptions = {}): Promise<void> {
     const { signal } = checkedLeave(options)
-    signal?.throwIfAborted()
     if (this.#left === undefined) {
       this.#left = this.#leave()
       const quiet = this.#left.catch(() => {

@@ -194,7 +194,7 @@ export class Election extends ElectionView {
         value,
         modRevision: createRevision,
         when: 'different',
-        signal: abort.signal,
+        time: () => ({ signal: abort.signal }),
       })
       if (modRevision === undefined) {
         session.doubt()

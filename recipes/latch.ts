@@ -65,7 +65,8 @@ const UNSET: Count = {
  *           one opens the latch in the very transaction that counts it. A wait resolves only for a round that has
  *           come to zero. The count is never negative.
  * Liveness  a participant that never comes is waited for, for ever if need be: give the wait a signal.
- * Not       taken back: a participant that crashes after it was counted stays counted.
+ * Not       taken back: a participant that crashes after it was counted stays counted. Not for a name below which
+ *           others keep keys: whatever stands below `<name>/<round>/` goes when the next round opens.
  * Cost      count down: 1 round trip, without contention; 1 more the first time in a round. Wait: 1 if it is open, else
  *           2 and one message when it opens. Count: 1. Set: 2.
  */
@@ -237,10 +238,10 @@ export class Latch {
     const { round, total, base, id } = fieldsOf(kv, 'a latch', {
       round: 'number',
       total: 'number',
-      base: 'string',
+      base: 'bigint',
       id: 'string',
     })
-    this.#latest = { round, total, base: BigInt(base), id, createRevision, modRevision, version }
+    this.#latest = { round, total, base, id, createRevision, modRevision, version }
     return this.#latest
   }
 

@@ -4,6 +4,7 @@ import type { CallOptions } from '../src/client/submitter.ts'
 import type { SessionContext } from '../src/session/session-context.ts'
 import { type Bytes, ownBytes, text } from '../src/wire/bytes.ts'
 import { Handle, type ReleaseOptions } from './handle.ts'
+import { timeOf } from './internal/call-time.ts'
 import { writeValue } from './internal/election/value.ts'
 import type { Claim } from './internal/line/claim.ts'
 import { orAborted } from './internal/signals.ts'
@@ -44,7 +45,8 @@ export class Leadership extends Handle {
     const bytes = ownBytes(value, 'what is proclaimed')
     options = checkCall(options, [], 'proclaim')
     options.signal?.throwIfAborted()
-    const proclaimed = this.#proclamations.runExclusive(() => this.#write(bytes, options))
+    const time = timeOf(this.#session.engine, options)
+    const proclaimed = this.#proclamations.runExclusive(() => this.#write(bytes, time))
     await orAborted(this.#session.engine, [options.signal], proclaimed)
   }
 
@@ -57,7 +59,7 @@ export class Leadership extends Handle {
     return this.giveUp(options, 'resign')
   }
 
-  async #write(value: Uint8Array, options: CallOptions): Promise<void> {
+  async #write(value: Uint8Array, time: () => CallOptions): Promise<void> {
     this.assertHeld()
     const modRevision = await writeValue({
       session: this.#session,
@@ -65,8 +67,7 @@ export class Leadership extends Handle {
       value,
       modRevision: this.#modRevision,
       when: 'always',
-      signal: options.signal,
-      timeoutMs: options.timeoutMs,
+      time,
     })
     if (modRevision === undefined) throw this.lose()
     this.#modRevision = modRevision

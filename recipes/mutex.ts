@@ -8,6 +8,7 @@ import type { Bytes } from '../src/wire/bytes.ts'
 import { type Contender, readContenders } from './contender.ts'
 import { type Explanation, explainLine } from './explain.ts'
 import { Hold } from './hold.ts'
+import { timeOf } from './internal/call-time.ts'
 import { acquire } from './internal/line/acquisition.ts'
 import { type Claim, linePrefix, type Wish } from './internal/line/claim.ts'
 import { oneAtATime } from './internal/line/rule.ts'
@@ -76,12 +77,12 @@ export class MutexView {
     if (reason !== undefined && typeof reason !== 'string')
       throw new TypeError('requestRevocation: reason is a string')
     checkInteger(ttl, 'ttl', { min: 1 })
-    const call = { signal: options.signal, timeoutMs: options.timeoutMs }
-    const holder = await this.holder(call)
+    const time = timeOf(this.#engine, options)
+    const holder = await this.holder(time())
     if (holder === undefined) return undefined
     const key = revocationKey(this.#space, this.#name, holder.createRevision)
     const leaseOptions = { space: this.#space, ttl }
-    const asked = await askToRevoke(this.#engine, { key, leaseOptions }, holder, reason, call)
+    const asked = await askToRevoke(this.#engine, { key, leaseOptions }, holder, reason, time)
     return asked ? holder : undefined
   }
 
@@ -92,11 +93,13 @@ export class MutexView {
    */
   async breakLock(options: CallOptions & { readonly token: bigint }): Promise<boolean> {
     if (options === undefined) throw new TypeError('breakLock takes { token }: whose hold is to be broken?')
-    const { token, signal, timeoutMs } = checkCall(options, ['token'], 'breakLock')
+    options = checkCall(options, ['token'], 'breakLock')
+    const { token } = options
     checkRevision(token, 'token', 1n)
-    const holder = await this.holder({ signal, timeoutMs })
+    const time = timeOf(this.#engine, options)
+    const holder = await this.holder(time())
     if (holder?.createRevision !== token) return false
-    return breakHold(this.#engine, holder, { signal, timeoutMs })
+    return breakHold(this.#engine, holder, time())
   }
 }
 

@@ -3,9 +3,11 @@ import { Compare, valueAbove } from '../src/client/compare.ts'
 import { checkCall } from '../src/client/kv.ts'
 import type { CallOptions } from '../src/client/submitter.ts'
 import type { SessionContext } from '../src/session/session-context.ts'
+import { within } from '../src/support/bounded.ts'
 import { text } from '../src/wire/bytes.ts'
-import type { EtcdError } from '../src/wire/errors.ts'
+import { EtcdError } from '../src/wire/errors.ts'
 import { Handle, type ReleaseOptions } from './handle.ts'
+import { timeOf } from './internal/call-time.ts'
 import type { Claim } from './internal/line/claim.ts'
 import { type ModeChange, ModeOfPlace } from './internal/read-write/mode-change.ts'
 import { BEHIND_READERS, type Mode } from './internal/read-write/read-write.ts'
@@ -51,10 +53,10 @@ export class ReadWriteHold extends Handle {
     options = checkCall(options, [], 'downgrade')
     this.assertHeld()
     this.#turnTo('read')
-    await this.#inTurn(options, async () => {
+    await this.#inTurn(options, async time => {
       // An upgrade that was under way may have turned it back.
       this.#turnTo('read')
-      this.#keptOrThrow(await this.#place.change('read', options))
+      this.#keptOrThrow(await this.#place.change('read', time))
     })
   }
 
@@ -66,10 +68,10 @@ export class ReadWriteHold extends Handle {
    */
   async tryUpgrade(options: CallOptions = {}): Promise<boolean> {
     options = checkCall(options, [], 'tryUpgrade')
-    return this.#inTurn(options, async () => {
+    return this.#inTurn(options, async time => {
       this.assertHeld()
       if (this.#mode === 'write') return true
-      const outcome = await this.#place.change('write', options)
+      const outcome = await this.#place.change('write', time)
       this.#keptOrThrow(outcome)
       // Whoever has left was told that we read.
       options.signal?.throwIfAborted()
@@ -94,11 +96,37 @@ export class ReadWriteHold extends Handle {
    * One change after the other. Whoever gives up hears of it at once, wherever its change is. Whoever leaves the lease
    * to others waits for it: they have to know what to ask for.
    */
-  #inTurn<Result>({ signal }: CallOptions, change: () => Promise<Result>): Promise<Result> {
-    const changed = this.#changes.runExclusive(change)
+  #inTurn<Result>(
+    options: CallOptions,
+    change: (time: () => CallOptions) => Promise<Result>,
+  ): Promise<Result> {
+    const { engine } = this.#session
+    const { signal, timeoutMs } = options
+    const time = timeOf(engine, options)
+    let tooLate: EtcdError | undefined
+    const turn = this.#changes.acquire()
+    const changed = turn.then(release =>
+      change(() => {
+        if (tooLate !== undefined) throw tooLate
+        return time()
+      }).finally(release),
+    )
     const settled = () => {}
     this.#session.background(changed.then(settled, settled))
-    return orAborted(this.#session.engine, [signal], changed)
+    const inTime = async (ms: number) => {
+      if ((await within(engine.runtime, ms, turn)) === 'done') return changed
+      tooLate = this.#notChanged(ms)
+      throw tooLate
+    }
+    return orAborted(engine, [signal], timeoutMs === undefined ? changed : inTime(timeoutMs))
+  }
+
+  #notChanged(timeoutMs: number): EtcdError {
+    return new EtcdError(
+      'TIMEOUT',
+      `[TIMEOUT] the mode of ${this.name} was not changed within ${timeoutMs} ms: another change is under way`,
+      { outcome: 'not-sent' },
+    )
   }
 
   #keptOrThrow(outcome: ModeChange): void {

@@ -1,9 +1,9 @@
 import type { Engine } from '../../src/client/engine.ts'
 import type { CallOptions } from '../../src/client/submitter.ts'
 
-/** For a call that makes several requests, one after another: each may take what is left of the time of all. */
+/** For a call that makes several requests, one after another: each may take what is left of the time of all, in whole milliseconds. */
 export function timeOf({ runtime }: Engine, { signal, timeoutMs }: CallOptions): () => CallOptions {
   if (timeoutMs === undefined) return () => ({ signal })
   const untilMs = runtime.now() + timeoutMs
-  return () => ({ signal, timeoutMs: Math.max(0, untilMs - runtime.now()) })
+  return () => ({ signal, timeoutMs: Math.max(1, Math.ceil(untilMs - runtime.now())) })
 }

@@ -41,6 +41,8 @@ export interface KeysState {
 export interface KeysListener {
   /** First what there is, then each time it is something else. A whole revision at a time. */
   changed(state: KeysState): void
+  /** The keys were read again and are what was told last; whatever came may have gone again, unseen. */
+  unchanged?(revision: bigint): void
   /** It will never be known: no permission, or the client was closed. Nothing comes after it. */
   ended(error: EtcdError): void
 }
@@ -233,6 +235,7 @@ class View implements WatchSink {
     this.#isInStep = this.#isOpen
     this.#timer = this.#lookLater()
     if (!this.#hasTold || this.#departures > departuresBefore || !sameKeys(before, this.#kvs)) this.#tell()
+    else this.#listener.unchanged?.(this.#revision)
   }
 
   #apply({ revision, events }: Revision): void {

@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util'
-import type { EmbeddedOptions } from '../embedded/index.ts'
+import { type EmbeddedOptions, MOST_REQUEST_BYTES } from '../embedded/options.ts'
 
 /** What the arguments of `quorate-etcd` ask for. */
 export type Command =
@@ -69,7 +69,7 @@ export function parseCommand(args: readonly string[]): Command {
       ...address(values.listen),
       quotaBytes: number('quota-bytes', values['quota-bytes'], 0),
       maxTxnOps: number('max-txn-ops', values['max-txn-ops'], 1),
-      maxRequestBytes: number('max-request-bytes', values['max-request-bytes'], 1),
+      maxRequestBytes: number('max-request-bytes', values['max-request-bytes'], 1, MOST_REQUEST_BYTES),
       authTokenTtl: number('auth-token-ttl', values['auth-token-ttl'], 1),
       watchTickMs: number('watch-tick-ms', values['watch-tick-ms'], 0),
     },
@@ -99,9 +99,17 @@ function tlsFiles(values: {
   return undefined
 }
 
-function number(option: string, value: string | undefined, least: number): number | undefined {
+function number(
+  option: string,
+  value: string | undefined,
+  least: number,
+  most = Number.MAX_SAFE_INTEGER,
+): number | undefined {
   if (value === undefined) return undefined
-  if (!/^\d+$/.test(value) || Number(value) < least || !Number.isSafeInteger(Number(value)))
-    throw new Error(`--${option} is a whole number of at least ${least}, not '${value}'`)
+  if (!/^\d+$/.test(value) || Number(value) < least || Number(value) > most) {
+    const bounds =
+      most < Number.MAX_SAFE_INTEGER ? `of at least ${least} and at most ${most}` : `of at least ${least}`
+    throw new Error(`--${option} is a whole number ${bounds}, not '${value}'`)
+  }
   return Number(value)
 }

@@ -1,3 +1,4 @@
+import { deferred } from '../support/deferred.ts'
 import { checkOptions } from '../support/options.ts'
 import { Resources } from '../support/resources.ts'
 import { type Bytes, toBytes } from '../wire/bytes.ts'
@@ -109,8 +110,8 @@ export class Client implements AsyncDisposable {
   watch(keyOrRange: Bytes | KeyRange, options: WatchOptions = {}): Watch {
     this.assertOpen()
     options = checkOptions(options, WATCH_OPTIONS, 'watch')
-    const { space } = this
-    const watch = new Watch(this.engine.userWatches, keyOrRange, options, {
+    const { space, engine } = this
+    const watch = new Watch({ hub: engine.userWatches, aborts: engine.aborts }, keyOrRange, options, {
       toServer: range => space.range(range),
       fromServer: key => space.local(key),
     })
@@ -151,7 +152,12 @@ export class Client implements AsyncDisposable {
    * session first.
    */
   close(): Promise<void> {
-    this.#closing ??= this.#close()
+    if (this.#closing === undefined) {
+      // One who hears of it while it begins, on a signal that aborts, may close again and finds nothing open.
+      const closed = deferred<void>()
+      this.#closing = closed.promise
+      this.#close().then(closed.resolve, closed.reject)
+    }
     return this.#closing
   }
 

@@ -1,5 +1,5 @@
 import { checkRevision } from '../support/options.ts'
-import { type Bytes, toBytes } from '../wire/bytes.ts'
+import { type Bytes, ownBytes } from '../wire/bytes.ts'
 import type { Init } from '../wire/codec.ts'
 import { CompareResult, CompareTarget, type Compare as WireCompare } from '../wire/gen/rpc.g.ts'
 import { type KeyRange, rangeOf } from './key-range.ts'
@@ -150,7 +150,7 @@ function valueCompare(range: KeyRange, relation: Relation, operand: Bytes): Comp
       absolute: false,
       target: 'value',
       relation,
-      operand: toBytes(operand, 'the value to compare with'),
+      operand: ownBytes(operand, 'the value to compare with'),
     },
   ])
 }

@@ -1,3 +1,4 @@
+import { createSecureContext } from 'node:tls'
 import { checkInteger, checkOptions, checkSignal } from '../support/options.ts'
 import { ownOnly } from '../support/own.ts'
 import type { Runtime } from '../support/runtime.ts'
@@ -72,6 +73,7 @@ export function checkConnect(
   if ((tls?.cert === undefined) !== (tls?.key === undefined)) {
     throw new TypeError('connect: tls.cert and tls.key go together')
   }
+  if (tls?.cert !== undefined && tls.key !== undefined) checkPair(tls.cert, tls.key)
   if (options.transport !== undefined && typeof options.transport?.connect !== 'function')
     throw new TypeError('connect: transport has a method connect')
   if (options.runtime !== undefined && typeof options.runtime?.setTimer !== 'function')
@@ -94,6 +96,16 @@ const PEM = {
   cert: /-----BEGIN [\w ]*CERTIFICATE-----/,
   key: /-----BEGIN [\w ]*PRIVATE KEY-----/,
 } as const
+
+/** As TLS will take them, later and in the words of OpenSSL. */
+function checkPair(cert: string | Uint8Array, key: string | Uint8Array): void {
+  try {
+    createSecureContext({ cert: Buffer.from(cert as Uint8Array), key: Buffer.from(key as Uint8Array) })
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause)
+    throw new TypeError(`connect: tls.cert and tls.key cannot be used: ${why}`, { cause })
+  }
+}
 
 function isObject(value: unknown): value is object {
   return typeof value === 'object' && value !== null

@@ -64,6 +64,8 @@ export class Connection {
   #outOfTouch = false
   #readyAtMs = 0
   #pingIntervalMs = PING_INTERVAL_MS
+  /** Of the latest link: what its calls say of its pings they all say at once, and it counts once. */
+  #linkPingIntervalMs = PING_INTERVAL_MS
 
   constructor(
     endpoint: Endpoint,
@@ -108,6 +110,7 @@ export class Connection {
   want(): void {
     if (this.#state.kind !== 'idle') return
     const { transport, runtime, tls } = this.#options
+    this.#linkPingIntervalMs = this.#pingIntervalMs
     // Assigned before the first change of state can be told: `connect` never calls back before it has returned.
     const link: Link = transport.connect(
       this.endpoint,
@@ -119,7 +122,7 @@ export class Connection {
       state => this.#onLink(link, state),
     )
     const watchdog = runtime.setTimer(CONNECT_WATCHDOG_MS, () => {
-      this.#failed(link, {
+      this.#leave(link, {
         status: 14,
         message: `accepted the connection but did not speak HTTP/2 within ${CONNECT_WATCHDOG_MS} ms, or did not accept it`,
         sent: false,
@@ -139,7 +142,7 @@ export class Connection {
   judged(failure: TransportFailure, verdict: Verdict): void {
     // The server found our pings too frequent: the next connection asks half as often.
     if (failure.message.includes('Bandwidth exhausted')) {
-      this.#pingIntervalMs = Math.min(LONGEST_PING_INTERVAL_MS, this.#pingIntervalMs * 2)
+      this.#pingIntervalMs = Math.min(LONGEST_PING_INTERVAL_MS, this.#linkPingIntervalMs * 2)
     }
     if (verdict.failure === 'rejected') this.answered()
     // A member on the wrong side of a partition answers quickly, and every call that stays with it fails.
@@ -160,7 +163,7 @@ export class Connection {
       this.#state.link !== link
     )
       return
-    this.#failed(link, {
+    this.#leave(link, {
       status: 14,
       message: `no answer to ${this.#timeoutsInARow} requests in a row`,
       sent: false,
@@ -186,11 +189,18 @@ export class Connection {
         this.#lastFailure = undefined
         return this.#enter({ kind: 'ready', link })
       case 'closed':
-        return this.#failed(link, state.failure)
+        // Whatever ended it has ended its calls, too, unless the server wants no more of them: those go on.
+        return this.#lost(state.failure)
     }
   }
 
-  #failed(link: Link, failure: TransportFailure): void {
+  /** It may work, and we have given it up: nobody is to wait for what is under way on it. */
+  #leave(link: Link, failure: TransportFailure): void {
+    this.#lost(failure)
+    link.close()
+  }
+
+  #lost(failure: TransportFailure): void {
     this.#lastFailure = failure
     const { runtime } = this.#options
     // What was lost after it had worked for a while is tried again at once; what never did waits, also when the
@@ -200,7 +210,6 @@ export class Connection {
     const delayMs = worked ? 0 : RECONNECT.initialMs / 2 + this.#backoff.delay()
     const timer = runtime.setTimer(delayMs, () => this.#enter({ kind: 'idle' }))
     this.#enter({ kind: 'cooling', timer })
-    link.close()
   }
 
   #enter(next: State): void {

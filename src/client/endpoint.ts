@@ -2,6 +2,7 @@ import { isIP } from 'node:net'
 import type { Endpoint } from '../support/transport.ts'
 
 const DEFAULT_PORT = 2379
+const CONTROL = /\p{Cc}/u
 
 /**
  * Reads `host:port`, `http://host:port`, `https://host:port`, `unix:/path` and `unix:///path`. Without a scheme
@@ -9,7 +10,10 @@ const DEFAULT_PORT = 2379
  */
 export function parseEndpoint(text: string, tlsWanted: boolean): Endpoint {
   if (typeof text !== 'string') throw new TypeError(`an endpoint is a string, got ${typeof text}`)
+  // A URL drops most of them, and what was read would not be what was written.
+  if (CONTROL.test(text)) throw new TypeError(`endpoint ${shown(text)}: there is a control character in it`)
   if (text.startsWith('unix:')) return unixEndpoint(text)
+  if (/\s/u.test(text)) throw new TypeError(`endpoint ${shown(text)}: there is white space in it`)
   const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(text)?.[1]?.toLowerCase()
   if (scheme !== undefined && scheme !== 'http' && scheme !== 'https') {
     throw new TypeError(`endpoint ${shown(text)}: the scheme is http, https or unix, not ${scheme}`)

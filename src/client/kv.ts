@@ -154,7 +154,7 @@ export class KV {
     spec = checkTxn(spec)
     options = checkCall(options, [], 'txn')
     const readOnly = !stepsOf(spec).some(step => step.writes)
-    const request = txnRequest(spec, this.#space)
+    const request = asked(txnRequest(spec, this.#space))
     const response = await this.#submitter.submit({
       method: methods.txn,
       request,
@@ -193,6 +193,15 @@ export class KV {
     })
     return rangeResult(response, response.header?.revision ?? 0n, this.#space)
   }
+}
+
+/** Of a transaction without a step a member would judge by what it knows itself: one read makes it ask the others first. */
+function asked(request: Init<TxnRequest>): Init<TxnRequest> {
+  const { compare: [condition] = [], success = [], failure = [] } = request
+  if (condition === undefined || success.length + failure.length > 0) return request
+  // What may be compared may be read.
+  const value = { key: condition.key, countOnly: true }
+  return { ...request, failure: [{ request: { kind: 'range', value } }] }
 }
 
 /** Does the member that is asked ask the others first? It does not where all that is read may be from the past. */

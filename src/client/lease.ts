@@ -106,8 +106,9 @@ export class Lease {
       },
     })
     if (ttl <= 0) throw leaseNotFound(id)
-    // As if granted so long ago that just this is left of it.
-    const sentAtMs = sent.sentAtMs - (grantedTtl - ttl) * 1000
+    // As if granted so long ago that just this is left of it, one percent of which will be taken off. A new leader gives
+    // leases more than their TTL; to count from the future would be to take no answer for news until then.
+    const sentAtMs = sent.sentAtMs - Math.max(0, grantedTtl - ttl) * 990
     const kept = this.#keeper.keep({ id, ttlMs: grantedTtl * 1000, ...sent, sentAtMs }, listener)
     kept.renewNow()
     return kept

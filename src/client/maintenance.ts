@@ -1,4 +1,4 @@
-import { onAbort } from '../support/abort.ts'
+import { quietController } from '../support/abort.ts'
 import { checkOneOf, checkOptions, checkRevision } from '../support/options.ts'
 import type { Endpoint } from '../support/transport.ts'
 import { EtcdError } from '../wire/errors.ts'
@@ -14,6 +14,7 @@ import { checkMemberId } from './cluster.ts'
 import { parseEndpoint } from './endpoint.ts'
 import type { Engine } from './engine.ts'
 import { checkCall } from './kv.ts'
+import { serverStream } from './server-stream.ts'
 import type { CallOptions } from './submitter.ts'
 
 /** How one member is. */
@@ -71,9 +72,6 @@ export interface SnapshotOptions {
   readonly endpoint?: string | undefined
 }
 
-/** A member that has not accepted a connection and a token by then is not going to. */
-const OPEN_TIMEOUT_MS = 10_000
-
 /**
  * Looking after the servers. Members are named by their endpoint as it was given to `connect`; one that was not
  * is a TypeError. Calls to one member go to no other, and are answered without a leader, too.
@@ -94,20 +92,7 @@ export class Maintenance {
   /** Resolves with how every endpoint is, in the order given to `connect`; failures are among the results. One round trip to each, at once. */
   async statuses(options: CallOptions = {}): Promise<readonly StatusReport[]> {
     options = checkCall(options, [], 'statuses')
-    return Promise.all(
-      this.#engine.connections.endpoints.map(async (endpoint): Promise<StatusReport> => {
-        try {
-          return {
-            kind: 'answered',
-            endpoint: endpoint.url,
-            status: await this.#status(endpoint, options),
-          }
-        } catch (error) {
-          if (!EtcdError.is(error) || error.code === 'CLIENT_CLOSED') throw error
-          return { kind: 'failed', endpoint: endpoint.url, error }
-        }
-      }),
-    )
+    return Promise.all(this.#engine.connections.endpoints.map(endpoint => this.#report(endpoint, options)))
   }
 
   /** Resolves with the alarms of all members. One round trip. */
@@ -193,14 +178,17 @@ export class Maintenance {
   async moveLeader(targetId: bigint, options: CallOptions = {}): Promise<void> {
     options = checkCall(options, [], 'moveLeader')
     checkMemberId(targetId)
-    const leader = await this.#leader(options)
+    const { runtime, requestTimeoutMs } = this.#engine
+    const { signal, timeoutMs = requestTimeoutMs } = options
+    const untilMs = runtime.now() + timeoutMs
+    const leader = await this.#leader(signal, timeoutMs)
     await this.#engine.submitter.submit({
       method: methods.moveLeader,
       request: { targetId },
       footprint: 'alone',
       only: leader,
-      signal: options.signal,
-      timeoutMs: options.timeoutMs,
+      signal,
+      timeoutMs: Math.max(1, untilMs - runtime.now()),
     })
   }
 
@@ -210,7 +198,7 @@ export class Maintenance {
    * iteration early ends the snapshot.
    */
   snapshot(options: SnapshotOptions = {}): AsyncIterable<Uint8Array> {
-    options = checkCall(options, ['endpoint'], 'snapshot')
+    options = checkCall(checkOptions(options, ['endpoint', 'signal'], 'snapshot'), ['endpoint'], 'snapshot')
     const only = options.endpoint === undefined ? undefined : this.#find(options.endpoint)
     return { [Symbol.asyncIterator]: () => this.#snapshot(only, options.signal) }
   }
@@ -239,13 +227,35 @@ export class Maintenance {
     return statusOf(response)
   }
 
-  async #leader(options: CallOptions): Promise<Endpoint> {
-    const reports = await this.statuses(options)
-    const index = reports.findIndex(
-      report => report.kind === 'answered' && report.status.leader === report.status.memberId,
+  async #report(endpoint: Endpoint, options: CallOptions): Promise<StatusReport> {
+    const { url } = endpoint
+    try {
+      return { kind: 'answered', endpoint: url, status: await this.#status(endpoint, options) }
+    } catch (error) {
+      if (!EtcdError.is(error) || error.code === 'CLIENT_CLOSED') throw error
+      return { kind: 'failed', endpoint: url, error }
+    }
+  }
+
+  /** Whoever moves the lead may do so because members are down: none is waited for once the leader has answered. */
+  async #leader(signal: AbortSignal | undefined, timeoutMs: number): Promise<Endpoint> {
+    const { aborts, connections } = this.#engine
+    const { endpoints } = connections
+    const enough = quietController()
+    const stopListening = aborts.on(signal, reason => enough.abort(reason))
+    const asked = endpoints.map(endpoint => this.#report(endpoint, { signal: enough.signal, timeoutMs }))
+    const all = Promise.all(asked)
+    // Where the leader has answered, nobody may be interested any more in those who are not waited for.
+    all.catch(() => {})
+    const leading = asked.map(async (report, index) =>
+      isLeading(await report) ? endpoints[index] : endpoints[(await all).findIndex(isLeading)],
     )
-    const leader = this.#engine.connections.endpoints[index]
+    const leader = await Promise.race(leading).finally(() => {
+      stopListening()
+      enough.abort()
+    })
     if (leader !== undefined) return leader
+    const reports = await all
     const said = reports.map(report =>
       report.kind === 'failed'
         ? `${report.endpoint}: ${report.error.message}`
@@ -281,34 +291,12 @@ export class Maintenance {
     only: Endpoint | undefined,
     signal: AbortSignal | undefined,
   ): AsyncGenerator<Uint8Array, void, undefined> {
-    signal?.throwIfAborted()
     const pieces = new Pieces()
-    const stopAbort = onAbort(signal, reason => pieces.fail(reason))
-    const { runtime, connections, streams } = this.#engine
-    const opening = new AbortController()
-    const timer = runtime.setTimer(OPEN_TIMEOUT_MS, () =>
-      opening.abort(
-        new EtcdError(
-          'UNAVAILABLE',
-          `[UNAVAILABLE] Snapshot was not sent, no endpoint could be reached: ${connections.complaints('data')}`,
-          { outcome: 'not-sent' },
-        ),
-      ),
-    )
-    const stopOpening = onAbort(signal, reason => opening.abort(reason))
+    const leave = await serverStream(this.#engine, methods.snapshot, {}, { only, signal }, pieces)
     try {
-      const stream = await streams
-        .open(methods.snapshot, { lane: 'data', only, signal: opening.signal }, pieces)
-        .finally(() => timer.cancel())
-      try {
-        stream.send({})
-        for (let piece = await pieces.next(); piece !== undefined; piece = await pieces.next()) yield piece
-      } finally {
-        stream.cancel()
-      }
+      for (let piece = await pieces.next(); piece !== undefined; piece = await pieces.next()) yield piece
     } finally {
-      stopOpening()
-      stopAbort()
+      leave()
     }
   }
 
@@ -348,16 +336,12 @@ class Pieces {
       return this.#wake()
     }
     const left = this.#remainingBytes === undefined ? 'everything' : `${this.#remainingBytes} bytes`
-    this.fail(
+    this.onEnd(
       new EtcdError('PROTOCOL', `[PROTOCOL] the snapshot ended with ${left} missing`, { outcome: 'unknown' }),
     )
   }
 
-  onEnd(error: EtcdError): void {
-    this.fail(error)
-  }
-
-  fail(error: unknown): void {
+  onEnd(error: unknown): void {
     this.#end ??= { error }
     this.#wake()
   }
@@ -375,6 +359,10 @@ class Pieces {
       })
     }
   }
+}
+
+function isLeading(report: StatusReport): boolean {
+  return report.kind === 'answered' && report.status.leader === report.status.memberId
 }
 
 /** How a call to one member is made: nobody else can answer it, and it needs no leader. */

@@ -1,5 +1,5 @@
 import { checkOneOf, checkOptions, checkRevision } from '../support/options.ts'
-import { type Bytes, toBytes } from '../wire/bytes.ts'
+import { type Bytes, ownBytes, toBytes } from '../wire/bytes.ts'
 import type { Init } from '../wire/codec.ts'
 import type {
   DeleteRangeRequest,
@@ -149,7 +149,7 @@ function readOp<Answer>(
 function putOp(key: Bytes, value: Bytes, options: PutOptions = {}): Op<PutResult> {
   options = checkOptions(options, PUT_OPTIONS, 'put')
   const range = rangeOf(toBytes(key))
-  const fields = putFields(value, options)
+  const fields = putFields(ownBytes(value, 'a value'), options)
   return {
     writes: true,
     readsThePast: false,
@@ -161,10 +161,13 @@ function putOp(key: Bytes, value: Bytes, options: PutOptions = {}): Op<PutResult
 function deleteOp(keyOrRange: Bytes | KeyRange, options: DeleteOptions = {}): Op<DeleteResult> {
   options = checkOptions(options, DELETE_OPTIONS, 'delete')
   const range = rangeOf(keyOrRange)
+  const { previous } = options
   return {
     writes: true,
     readsThePast: false,
-    wire: space => ({ request: { kind: 'deleteRange', value: deleteRequest(space.span(range), options) } }),
+    wire: space => ({
+      request: { kind: 'deleteRange', value: deleteRequest(space.span(range), { previous }) },
+    }),
     answer: (response, revision, space) => deleteResult(part(response, 'deleteRange'), revision, space),
   }
 }
@@ -224,24 +227,34 @@ export function deleteResult(
   }
 }
 
-/** Refuses what is no transaction, and the one kind that makes members of a cluster differ. Returns it as it may be read. */
-export function checkTxn<Spec extends TxnSpec<readonly Op[], readonly Op[]>>(spec: Spec): Spec {
-  if (spec === undefined || Array.isArray(spec)) throw new TypeError('txn takes { if, then, else }')
-  spec = checkOptions(spec, ['if', 'then', 'else'], 'txn')
-  for (const part of ['if', 'then', 'else'] as const) {
-    const given = spec[part]
-    if (given !== undefined && !Array.isArray(given)) throw new TypeError(`txn: '${part}' is a list`)
+/**
+ * Refuses what is no transaction, and the one kind that makes members of a cluster differ. Returns it with lists of its
+ * own: the answers are read by them long after, when the caller's may have changed.
+ */
+export function checkTxn<Spec extends TxnSpec<readonly Op[], readonly Op[]>>(given: Spec): Spec {
+  if (given === undefined || Array.isArray(given)) throw new TypeError('txn takes { if, then, else }')
+  const spec = checkOptions(given, ['if', 'then', 'else'], 'txn')
+  const own = {
+    if: listOf(spec.if, 'if'),
+    then: listOf(spec.then, 'then'),
+    else: listOf(spec.else, 'else'),
   }
-  if (spec.if?.some(condition => !(condition instanceof Compare)))
+  if (own.if?.some(condition => !(condition instanceof Compare)))
     throw new TypeError("txn: 'if' is a list of compare(…)")
-  const steps = stepsOf(spec)
+  const steps = stepsOf(own)
   if (steps.some(step => typeof step?.wire !== 'function'))
     throw new TypeError("txn: 'then' and 'else' are lists of op.…(…)")
   // etcd issue 18667: such a read is answered from each member's own history, while the transaction is applied.
   if (steps.some(step => step.writes) && steps.some(step => step.readsThePast)) {
     throw new TypeError('txn: a transaction that writes cannot read at a revision of its own choice')
   }
-  return spec
+  // The copy of a tuple is a tuple of the same types.
+  return own as unknown as Spec
+}
+
+function listOf<Item>(list: readonly Item[] | undefined, part: keyof TxnSpec<[], []>): Item[] | undefined {
+  if (list !== undefined && !Array.isArray(list)) throw new TypeError(`txn: '${part}' is a list`)
+  return list === undefined ? undefined : [...list]
 }
 
 export function txnRequest(spec: TxnSpec<readonly Op[], readonly Op[]>, space: KeySpace): Init<TxnRequest> {

@@ -1,4 +1,3 @@
-import { onAbort } from '../support/abort.ts'
 import { checkOptions, checkRevision } from '../support/options.ts'
 import { type Bytes, toBytes } from '../wire/bytes.ts'
 import type { Init } from '../wire/codec.ts'
@@ -11,6 +10,7 @@ import { KeyValue } from './key-value.ts'
 import { checkCall } from './kv.ts'
 import { checkLeaseId } from './lease.ts'
 import { NO_HURRY_MS } from './server-lock.ts'
+import { serverStream } from './server-stream.ts'
 import type { CallOptions } from './submitter.ts'
 
 /** What the service knows a leadership by. */
@@ -22,9 +22,6 @@ export interface LeaderKey {
   readonly revision: bigint
   readonly leaseId: bigint
 }
-
-/** A member that has not accepted a connection and a token by then is not going to. */
-const OPEN_TIMEOUT_MS = 10_000
 
 /**
  * The election service inside the server, for programs that must do what others do through it. It stands in one line
@@ -118,36 +115,15 @@ export class ServerElection {
     request: { readonly name: Uint8Array },
     signal: AbortSignal | undefined,
   ): AsyncGenerator<KeyValue, void, undefined> {
-    signal?.throwIfAborted()
     const news = new News()
-    const opening = new AbortController()
-    const { runtime, streams } = this.#engine
-    const timer = runtime.setTimer(OPEN_TIMEOUT_MS, () =>
-      opening.abort(
-        new EtcdError('UNAVAILABLE', '[UNAVAILABLE] Observe was not sent, no endpoint could be reached', {
-          outcome: 'not-sent',
-        }),
-      ),
-    )
-    const stopListening = onAbort(signal, reason => {
-      opening.abort(reason)
-      news.onEnd(reason)
-    })
+    const leave = await serverStream(this.#engine, methods.observe, request, { signal }, news)
     try {
-      const stream = await streams
-        .open(methods.observe, { lane: 'data', signal: opening.signal }, news)
-        .finally(() => timer.cancel())
-      try {
-        stream.send(request)
-        for (;;) {
-          const { kv } = await news.next()
-          if (kv !== undefined) yield new KeyValue(kv, this.#space.local(kv.key))
-        }
-      } finally {
-        stream.cancel()
+      for (;;) {
+        const { kv } = await news.next()
+        if (kv !== undefined) yield new KeyValue(kv, this.#space.local(kv.key))
       }
     } finally {
-      stopListening()
+      leave()
     }
   }
 

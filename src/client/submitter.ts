@@ -16,6 +16,8 @@ import { isFinal, type Tokens } from './tokens.ts'
 
 /** A repeatable attempt that takes longer is made again elsewhere. */
 const ATTEMPT_TIMEOUT_MS = 2000
+/** A timer that comes so late says that it was us who kept silent. */
+const OWN_SILENCE_MS = 100
 const RETRY = { initialMs: 25, maxMs: 500 }
 /** When a fresh token is refused as well, another one will not help. */
 const TOKENS_PER_CALL = 2
@@ -180,6 +182,7 @@ export class Submitter {
   async #authenticate(call: Call, ready: ReadyConnection): Promise<CallMetadata | undefined> {
     const { endpoint } = ready.connection
     const timeoutMs = call.attemptTimeoutMs()
+    const untilMs = this.#runtime.now() + timeoutMs
     const result = await this.#wait<Awaited<ReturnType<Tokens['obtain']>>>(
       call,
       timeoutMs,
@@ -199,7 +202,7 @@ export class Submitter {
       result === 'over'
         ? { status: DEADLINE_EXCEEDED, message: 'no answer in time', sent: true }
         : result.failure
-    if (result === 'over') ready.connection.timedOut(ready.link, timeoutMs)
+    if (result === 'over') this.#unanswered(ready, timeoutMs, untilMs)
     const verdict = judge(failure, { method: 'Authenticate', endpoint: endpoint.url })
     if (isFinal(verdict)) throw call.failed(verdict.error)
     const retry = verdict.retry === 'after-backoff' ? 'after-backoff' : 'elsewhere'
@@ -209,15 +212,16 @@ export class Submitter {
 
   async #attempt(
     call: Call,
-    { connection, link }: ReadyConnection,
+    ready: ReadyConnection,
     bytes: Uint8Array,
     metadata: CallMetadata,
   ): Promise<UnaryOutcome> {
     const { method, onSend, onUnanswered, signal } = call.submission
     const timeoutMs = call.attemptTimeoutMs()
+    const untilMs = this.#runtime.now() + timeoutMs
     const outcome = await this.#wait<UnaryOutcome>(call, timeoutMs, undefined, resolve => {
       onSend?.(this.#runtime.now())
-      const pending = link.unary(method.path, bytes, metadata, resolve)
+      const pending = ready.link.unary(method.path, bytes, metadata, resolve)
       return () => {
         // Nobody waits any more, and what was sent may still be applied. When time is up, the verdict says so.
         if (signal?.aborted || this.#connections.closing.aborted) {
@@ -228,7 +232,7 @@ export class Submitter {
       }
     })
     if (outcome !== 'over') return outcome
-    connection.timedOut(link, timeoutMs)
+    this.#unanswered(ready, timeoutMs, untilMs)
     return {
       kind: 'failure',
       failure: {
@@ -237,6 +241,11 @@ export class Submitter {
         sent: true,
       },
     }
+  }
+
+  /** A process that stood still runs its timers before it reads its sockets: an answer may wait there. */
+  #unanswered({ connection, link }: ReadyConnection, timeoutMs: number, untilMs: number): void {
+    if (this.#runtime.now() - untilMs <= OWN_SILENCE_MS) connection.timedOut(link, timeoutMs)
   }
 
   /** After a failed attempt: prepares the next one, or throws what the call has come to. */

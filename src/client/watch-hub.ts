@@ -14,6 +14,9 @@ const LINGER_MS = 5000
 /** A token may be refused again right after it was fetched: the rights just changed, or another member is behind. */
 const REFUSALS_LIMIT = 6
 
+/** etcd reads this much more than the longest request it would carry out. The rest is left for what is no key. */
+const ALWAYS_TAKEN_BYTES = 500_000
+
 export interface WatchHubOptions {
   readonly lane: Lane
 }
@@ -268,9 +271,20 @@ export class WatchHub {
         this.#backOff(undefined)
         for (const watcher of [...this.#watchers]) this.#refuse(watcher, error)
         return
+      case 'TOO_LARGE':
+        return this.#onTooLarge(stream, error)
       default:
         return this.#backOff(stream.endpoint)
     }
+  }
+
+  /** Over a request of ours, it would be the longest of those without an answer, and so on every stream to come. */
+  #onTooLarge(stream: WatchStream, error: EtcdError): void {
+    const [longest] = [...this.#watchers]
+      .filter(({ attaching, keysBytes }) => attaching && keysBytes > ALWAYS_TAKEN_BYTES)
+      .sort((one, other) => other.keysBytes - one.keysBytes)
+    this.#backOff(longest === undefined ? stream.endpoint : undefined)
+    if (longest !== undefined) this.#end(longest, error)
   }
 
   /** Leaves a stream that still works, with all watches. */

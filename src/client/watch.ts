@@ -1,7 +1,7 @@
-import { onAbort } from '../support/abort.ts'
+import type { AbortFanOut } from '../support/abort.ts'
 import { type Deferred, deferred } from '../support/deferred.ts'
 import { checkInteger, checkRevision, checkSignal } from '../support/options.ts'
-import type { Bytes } from '../wire/bytes.ts'
+import { type Bytes, printable } from '../wire/bytes.ts'
 import { EtcdError } from '../wire/errors.ts'
 import { EventType, type Event as WireEvent, type KeyValue as WireKeyValue } from '../wire/gen/kv.g.ts'
 import { type KeyRange, rangeOf } from './key-range.ts'
@@ -65,6 +65,8 @@ export interface KeyMapping {
 const NO_MAPPING: KeyMapping = { toServer: range => range, fromServer: key => key }
 
 const DEFAULT_MAX_BUFFERED = 1024
+/** As much as a whole request may have on a server left as it is. Longer ones end the stream of all watches. */
+const LONGEST_KEYS_BYTES = 1.5 * 1024 * 1024
 
 /**
  *           buffer full          half of it taken
@@ -113,7 +115,7 @@ export class Watch implements AsyncIterable<WatchEvent>, AsyncDisposable {
   readonly #waiting: Deferred<IteratorResult<unknown, undefined>>[] = []
 
   constructor(
-    hub: WatchHub,
+    { hub, aborts }: { readonly hub: WatchHub; readonly aborts: AbortFanOut },
     keyOrRange: Bytes | KeyRange,
     options: WatchOptions = {},
     keys: KeyMapping = NO_MAPPING,
@@ -132,7 +134,7 @@ export class Watch implements AsyncIterable<WatchEvent>, AsyncDisposable {
       return
     }
     this.#handle = hub.watch(spec, this.#sink())
-    this.#forgetSignal = onAbort(signal, reason => this.#abort(reason))
+    this.#forgetSignal = aborts.on(signal, reason => this.#abort(reason))
   }
 
   /** Event by event. There can be one loop in all, over events or over revisions. */
@@ -297,6 +299,9 @@ function specOf(
   if (typeof previous !== 'boolean') throw new TypeError(`previous is a boolean, not ${typeof previous}`)
   if (typeof progress !== 'boolean') throw new TypeError(`progress is a boolean, not ${typeof progress}`)
   checkSignal(signal, 'watch')
+  const keysBytes = range.key.length + range.end.length
+  if (keysBytes > LONGEST_KEYS_BYTES)
+    throw new RangeError(`keys of ${keysBytes} bytes are too long to be watched: ${printable(range.key)}`)
   return {
     key: range.key,
     rangeEnd: range.end,

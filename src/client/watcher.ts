@@ -97,6 +97,16 @@ export class Watcher {
     return this.#state.kind === 'waiting'
   }
 
+  /** Has the server not yet said whether it takes it? */
+  get attaching(): boolean {
+    return this.#state.kind === 'attaching'
+  }
+
+  /** All that can make its request a long one. */
+  get keysBytes(): number {
+    return this.#spec.key.length + this.#spec.rangeEnd.length
+  }
+
   get ended(): boolean {
     return this.#state.kind === 'ended'
   }

@@ -49,7 +49,7 @@ export function assemble(
   })
   const access = new AuthAccess(auth, lease => store.keysOfLease(lease))
   const size = new DatabaseSize(store)
-  const alarms = new Alarms(size, settings)
+  const alarms = new Alarms(size, settings, lessor)
   const core: Core = { runtime, settings, store, lessor, members, access, space: alarms }
   const services = [
     kvService(core),

@@ -51,7 +51,7 @@ export interface Faults {
   expireLease(id: bigint): void
   /** Revokes a lease, as somebody else would. */
   revokeLease(id: bigint): void
-  /** Forgets what was before this revision; before the present one, if not given. */
+  /** Forgets what was before this revision; before the present one, if not given, and that may be done already. */
   compact(revision?: bigint): void
   /** Lifts all that lasts. */
   heal(): void
@@ -161,7 +161,17 @@ export class EmbeddedFaults implements Faults {
 
   compact(revision?: bigint): void {
     const { core } = this.#parts
-    compact(core, revision === undefined ? core.store.revision : checkRevision(revision, 'revision'))
+    const { revision: last, compactRevision } = core.store
+    if (revision === undefined) {
+      if (compactRevision < last) compact(core, last)
+      return
+    }
+    checkRevision(revision, 'revision')
+    if (revision <= compactRevision || revision > last)
+      throw new RangeError(
+        `revision is above ${compactRevision}, which was compacted, and at most ${last}, got ${revision}`,
+      )
+    compact(core, revision)
   }
 
   heal(): void {

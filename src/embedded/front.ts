@@ -77,6 +77,11 @@ export class Front {
     return this.#closed
   }
 
+  /** How large a message may be. */
+  get receiveLimit(): number {
+    return this.#parts.settings.maxRequestBytes + OVERHEAD_BYTES
+  }
+
   /** `reply` is called at most once: never when the call was cancelled or a fault swallowed it. */
   unary(
     path: string,
@@ -156,6 +161,7 @@ export class Front {
 
   /** A member without a leader keeps no stream that asked for one, unless it finds one in time. */
   #noticeLeaderLost(): void {
+    if (this.#closed) return
     const { runtime, leaderNoticeMs = 0 } = this.#parts
     this.#noticing?.cancel()
     if (leaderNoticeMs === 0) return this.#endLeaderless()
@@ -263,16 +269,12 @@ export class Front {
   }
 
   #isTooLarge(message: Uint8Array): boolean {
-    return message.length > this.#receiveLimit
+    return message.length > this.receiveLimit
   }
 
   #tooLarge(message: Uint8Array): StatusError {
-    const words = `grpc: received message larger than max (${message.length} vs. ${this.#receiveLimit})`
+    const words = `grpc: received message larger than max (${message.length} vs. ${this.receiveLimit})`
     return new StatusError(Code.resourceExhausted, words)
-  }
-
-  get #receiveLimit(): number {
-    return this.#parts.settings.maxRequestBytes + OVERHEAD_BYTES
   }
 }
 
@@ -345,11 +347,14 @@ class Call implements CallContext {
   }
 
   inbound(action: () => void): void {
+    if (this.#isOver) return
     if (this.#inbound === undefined) action()
     else this.#inbound.run(action)
   }
 
   outbound(action: () => void): void {
+    // Its handler may go on, and there is nobody to delay an answer for.
+    if (this.#isOver) return
     if (this.#outbound === undefined) action()
     else this.#outbound.run(action)
   }

@@ -15,6 +15,12 @@ import { TlsGate } from './tls-gate.ts'
 /** After a GOAWAY calls may go on without end. When this is over grpc-js breaks newer connections, too. */
 const GOAWAY_GRACE_MS = 2 ** 31 - 1
 
+/**
+ * The limit is the front's, with etcd's words, and it sees a message when it is whole and unpacked. What is larger
+ * than this besides is refused before: a compressed message may be a thousand times smaller than what is in it.
+ */
+const BEYOND_LIMIT_BYTES = 16 * 1024 * 1024
+
 export interface GrpcFrontOptions {
   readonly host: string
   /** 0: any that is free. */
@@ -25,14 +31,9 @@ export interface GrpcFrontOptions {
 
 /** gRPC over sockets for one member. Sockets are ours, so that they can be broken and counted. */
 export class GrpcFront {
-  readonly #server = new Server({
-    // Limits are the front's, with etcd's words.
-    'grpc.max_receive_message_length': -1,
-    'grpc.max_send_message_length': -1,
-    'grpc.enable_channelz': 0,
-  })
+  readonly #server: Server
   /** TLS is spoken before gRPC begins. */
-  readonly #injector = this.#server.createConnectionInjector(ServerCredentials.createInsecure())
+  readonly #injector: ReturnType<Server['createConnectionInjector']>
   readonly #gate: TlsGate | undefined
   readonly #listener: NetServer
   readonly #sockets = new Set<Socket>()
@@ -54,6 +55,12 @@ export class GrpcFront {
 
   private constructor(front: Front, { routes, tls }: GrpcFrontOptions) {
     this.#front = front
+    this.#server = new Server({
+      'grpc.max_receive_message_length': front.receiveLimit + BEYOND_LIMIT_BYTES,
+      'grpc.max_send_message_length': -1,
+      'grpc.enable_channelz': 0,
+    })
+    this.#injector = this.#server.createConnectionInjector(ServerCredentials.createInsecure())
     this.#gate = tls === undefined ? undefined : new TlsGate(tls)
     for (const route of routes) this.#register(route)
     this.#listener = createServer({ noDelay: true }, socket => this.#accept(socket))

@@ -14,6 +14,7 @@ import {
 } from '../wire/gen/rpc.g.ts'
 import type { Core } from './core.ts'
 import { intervalOf } from './key-interval.ts'
+import { checkDeleteRange, checkSize, checkTxn } from './kv-checks.ts'
 import { answerRange } from './range.ts'
 import type { CallContext } from './service.ts'
 import { StatusError } from './status-error.ts'
@@ -51,6 +52,7 @@ export class InnerClient {
     return this.#asUnknown(() => {
       this.#core.space.admit(LEASE_BYTES, this.#context.member.id)
       this.#core.access.lease(this.#context)
+      this.#core.space.checkAlarm(LEASE_BYTES)
       return this.#core.lessor.grant(LEASE_TTL, 0n).id
     })
   }
@@ -110,8 +112,11 @@ export class InnerClient {
   delete(key: Uint8Array): bigint {
     const request = complete(DeleteRangeRequest, { key })
     return this.#asUnknown(() => {
-      const { access, store } = this.#core
+      const { access, settings, space, store } = this.#core
+      checkDeleteRange(request)
+      checkSize(key.length, settings.maxRequestBytes)
       access.deleteRange(this.#context, request)
+      space.checkAlarm(0)
       const write = store.begin()
       applyDeleteRange(write, request)
       write.commit()
@@ -173,9 +178,14 @@ export class InnerClient {
       ...branches,
     })
     return this.#asUnknown(() => {
-      const { access, space } = this.#core
-      if (request.success[0]?.request?.kind === 'put') space.admit(key.length, this.#context.member.id)
+      const { access, settings, space } = this.#core
+      const [write] = request.success
+      const bytes = write?.request?.kind === 'put' ? key.length + write.request.value.value.length : 0
+      if (bytes > 0) space.admit(bytes, this.#context.member.id)
+      checkTxn(request, settings.maxTxnOps)
+      checkSize(Math.max(bytes, key.length), settings.maxRequestBytes)
       access.txn(this.#context, request)
+      space.checkAlarm(bytes)
       const { revision, response } = applyTxn(this.#core, request)
       return { succeeded: response.succeeded ?? false, revision }
     })

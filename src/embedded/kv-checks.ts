@@ -13,6 +13,9 @@ import { refuse } from './statuses.ts'
 const SORT_ORDERS: ReadonlySet<number> = new Set(Object.values(SortOrder))
 const SORT_TARGETS: ReadonlySet<number> = new Set(Object.values(SortTarget))
 
+/** What the log entry around a request weighs. */
+const ENTRY_BYTES = 18
+
 /** What is wrong with a request whatever is stored: refused before anything else is looked at. */
 
 export function checkRange({ key, sortOrder, sortTarget }: RangeRequest): void {
@@ -28,6 +31,11 @@ export function checkPut({ key, value, lease, ignoreValue, ignoreLease }: PutReq
 
 export function checkDeleteRange({ key }: DeleteRangeRequest): void {
   if (key.length === 0) throw refuse.emptyKey()
+}
+
+/** Of a request that goes into the log. */
+export function checkSize(requestBytes: number, maxRequestBytes: number): void {
+  if (requestBytes + ENTRY_BYTES > maxRequestBytes) throw refuse.requestTooLarge()
 }
 
 export function checkTxn(request: TxnRequest, maxOps: number): void {

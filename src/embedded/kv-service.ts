@@ -2,7 +2,7 @@ import type { TxnRequest } from '../wire/gen/rpc.g.ts'
 import { methods } from '../wire/methods.ts'
 import { compact } from './compaction.ts'
 import { type Core, headerOf } from './core.ts'
-import { checkDeleteRange, checkPut, checkRange, checkTxn } from './kv-checks.ts'
+import { checkDeleteRange, checkPut, checkRange, checkSize, checkTxn } from './kv-checks.ts'
 import type { Member } from './member.ts'
 import { answerRange, PRESENT, type Sight } from './range.ts'
 import { type CallContext, type Service, unary } from './service.ts'
@@ -12,14 +12,9 @@ import { applyDeleteRange, applyPut, applyTxn, checkPutNow, isReadOnly, isSerial
 /** What etcd books for a key beside its bytes. */
 const KEY_BYTES = 256
 
-/** What the log entry around a request weighs. */
-const ENTRY_BYTES = 18
-
 export function kvService(core: Core): Service {
   const { access, settings, space, store } = core
-  const checkSize = ({ requestBytes }: CallContext) => {
-    if (requestBytes + ENTRY_BYTES > settings.maxRequestBytes) throw refuse.requestTooLarge()
-  }
+  const checkLogged = ({ requestBytes }: CallContext) => checkSize(requestBytes, settings.maxRequestBytes)
   return [
     unary(
       methods.range,
@@ -34,10 +29,12 @@ export function kvService(core: Core): Service {
     unary(
       methods.put,
       (request, context) => {
-        space.admit(KEY_BYTES + request.key.length + request.value.length, context.member.id)
+        const bytes = KEY_BYTES + request.key.length + request.value.length
+        space.admit(bytes, context.member.id)
         checkPut(request)
-        checkSize(context)
+        checkLogged(context)
         access.put(context, request)
+        space.checkAlarm(bytes)
         // A key to keep something of is looked for after the lease here, and before it in a transaction.
         if (request.lease !== 0n && !core.lessor.has(request.lease)) throw refuse.leaseNotFound()
         checkPutNow(core, request)
@@ -52,8 +49,9 @@ export function kvService(core: Core): Service {
       methods.deleteRange,
       (request, context) => {
         checkDeleteRange(request)
-        checkSize(context)
+        checkLogged(context)
         access.deleteRange(context, request)
+        space.checkAlarm(0)
         const write = store.begin()
         const response = applyDeleteRange(write, request)
         write.commit()
@@ -68,13 +66,14 @@ export function kvService(core: Core): Service {
         if (bytes > 0) space.admit(bytes, context.member.id)
         checkTxn(request, settings.maxTxnOps)
         const readOnly = isReadOnly(request)
-        if (!readOnly) checkSize(context)
+        if (!readOnly) checkLogged(context)
         access.txn(context, request)
         const { member } = context
         if (readOnly) {
           const { response } = applyTxn(core, request, sightOf(core, member))
           return { header: headerOf(core, member), ...response }
         }
+        space.checkAlarm(bytes)
         const { revision, response } = applyTxn(core, request)
         return { header: headerOf(core, member, revision), ...response }
       },
@@ -84,6 +83,7 @@ export function kvService(core: Core): Service {
       methods.compact,
       ({ revision }, context) => {
         access.compact(context)
+        space.checkAlarm(0)
         compact(core, revision)
         return { header: headerOf(core, context.member, store.revision) }
       },
@@ -97,11 +97,10 @@ function sightOf({ store }: Pick<Core, 'store'>, { revision }: Member): Sight {
   return revision === store.revision ? PRESENT : { now: revision, last: revision }
 }
 
-/** What the heavier branch would store. */
+/** What the heavier branch would store. Measured: puts of nested transactions are not counted. */
 function putBytes({ success, failure }: TxnRequest): number {
   const weights = [success, failure].map(ops =>
     ops.reduce((sum, { request }) => {
-      if (request?.kind === 'txn') return sum + putBytes(request.value)
       if (request?.kind !== 'put') return sum
       return sum + KEY_BYTES + request.value.key.length + request.value.value.length
     }, 0),

@@ -16,6 +16,7 @@ export function leaseService(core: Core): Service {
       ({ ttl, id }, context) => {
         space.admit(LEASE_BYTES, context.member.id)
         access.lease(context)
+        space.checkAlarm(LEASE_BYTES)
         const lease = lessor.grant(ttl, id)
         return { header: headerOf(core, context.member, store.revision), id: lease.id, ttl: lease.grantedTtl }
       },
@@ -25,6 +26,7 @@ export function leaseService(core: Core): Service {
       methods.leaseRevoke,
       ({ id }, context) => {
         access.leaseRevoke(context, store.keysOfLease(id))
+        space.checkAlarm(0)
         lessor.revoke(id)
         return { header: headerOf(core, context.member, store.revision) }
       },

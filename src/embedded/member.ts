@@ -34,6 +34,7 @@ export class Member {
   readonly #parts: MemberParts
   #revision: bigint
   #hasLeader = true
+  #closed = false
   #lagMs = 0
   /** What it has not applied yet, with the instant of each commit. */
   readonly #behind: { readonly commit: Revision; readonly committedAtMs: number }[] = []
@@ -81,6 +82,8 @@ export class Member {
 
   /** A revision was committed. */
   apply(commit: Revision): void {
+    // The server itself still writes: who waited for a lock leaves its line.
+    if (this.#closed) return
     if (this.#lagMs === 0 && this.#behind.length === 0) return this.#advance(commit)
     this.#behind.push({ commit, committedAtMs: this.#parts.runtime.now() })
     this.#catchUp()
@@ -110,6 +113,7 @@ export class Member {
 
   /** From now on it applies what is committed this much later; with Infinity not at all. 0 catches up at once. */
   lag(ms: number): void {
+    if (this.#closed) return
     this.#lagMs = ms
     this.#catchingUp?.cancel()
     this.#catchingUp = undefined
@@ -117,6 +121,7 @@ export class Member {
   }
 
   close(): void {
+    this.#closed = true
     this.#catchingUp?.cancel()
     this.watches.close()
     for (const { found } of this.#waiting) found.reject(refuse.stopped())

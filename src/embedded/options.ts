@@ -53,9 +53,12 @@ export interface CheckedOptions {
 /** Three checks, an election timeout of a second apart, find no leader: then etcd ends these streams. */
 const LEADER_NOTICE_MS = 3000
 
+/** A message of protobuf ends before 2 GiB. */
+export const MOST_REQUEST_BYTES: number = 2 ** 30
+
 /** The smallest and largest value of each setting. */
 const BOUNDS = {
-  maxRequestBytes: { min: 1, max: 2 ** 30 },
+  maxRequestBytes: { min: 1, max: MOST_REQUEST_BYTES },
   maxTxnOps: { min: 1 },
   quotaBytes: { min: 0 },
   watchTickMs: { min: 0 },

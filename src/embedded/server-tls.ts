@@ -1,4 +1,5 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto'
+import { createSecureContext } from 'node:tls'
 import { checkOptions } from '../support/options.ts'
 
 /** Key and certificates a server proves itself with, in PEM. */
@@ -34,6 +35,11 @@ export function checkServerTls(tls: ServerTls): CheckedTls {
   if (!certificate.checkPrivateKey(privateKey)) {
     throw new TypeError('startEtcd: tls.key is not the key of tls.cert')
   }
+  // OpenSSL is stricter: it reads every certificate of a chain, and takes no key that is too short. It would say
+  // so at the first connection, where nobody could catch it.
+  readable('cert', () => createSecureContext({ cert: checked.cert }))
+  readable('key', () => createSecureContext({ cert: checked.cert, key: checked.key }))
+  readable('ca', () => createSecureContext({ ca: checked.ca }))
   return checked
 }
 

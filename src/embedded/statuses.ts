@@ -30,6 +30,7 @@ export type RefusalName =
   | 'futureRevision'
   | 'requestTooLarge'
   | 'noSpace'
+  | 'corrupt'
   | 'leaseNotFound'
   | 'leaseExists'
   | 'leaseTtlTooLarge'
@@ -82,6 +83,7 @@ export const refuse: Readonly<Record<RefusalName, () => StatusError>> = {
   futureRevision: refusal(Code.outOfRange, 'mvcc: required revision is a future revision'),
   requestTooLarge: refusal(Code.invalidArgument, 'request is too large'),
   noSpace: refusal(Code.resourceExhausted, 'mvcc: database space exceeded'),
+  corrupt: refusal(Code.dataLoss, 'corrupt cluster'),
   // leases
   leaseNotFound: refusal(Code.notFound, 'requested lease not found'),
   leaseExists: refusal(Code.failedPrecondition, 'lease already exists'),

@@ -78,7 +78,9 @@ export class Store {
     for (let missing = store.#logStart; missing <= image.revision; missing++)
       store.#log.push({ revision: missing, changes: [] })
     for (const { type, kv } of image.changes) {
-      const change = store.#apply(type, kv)
+      // An image is made of views of whoever gave it: a store keeps bytes of its own.
+      const key = store.#records.get(mapKey(kv.key))?.key ?? kv.key.slice()
+      const change = store.#apply(type, { ...kv, key, value: kv.value.slice() })
       const entry = store.#log[Number(kv.modRevision - store.#logStart)]
       if (entry !== undefined) (entry.changes as Change[]).push(change)
     }

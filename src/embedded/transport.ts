@@ -35,6 +35,8 @@ class DirectLink implements Link, Connection {
   readonly #changed: (state: LinkState) => void
   readonly #calls = new Set<DirectCall>()
   #state: LinkState = { kind: 'connecting' }
+  /** Why nothing gets through any more. After a GOAWAY what was on its way still does. */
+  #broken: string | undefined
   #queue: (() => void)[] = []
   #isScheduled = false
 
@@ -48,6 +50,7 @@ class DirectLink implements Link, Connection {
     this.#front = front
     this.#changed = changed
     this.#later(() => {
+      if (this.#state.kind === 'closed') return
       if (front === undefined || front.isClosed) {
         return this.#enter({ kind: 'closed', failure: failed(`no server at ${endpoint.address}`, false) })
       }
@@ -123,21 +126,32 @@ class DirectLink implements Link, Connection {
 
   close(): void {
     this.#end({ status: Code.cancelled, message: 'closed by the client', sent: false })
-    for (const call of [...this.#calls]) call.fail(failed('the connection was closed by the client', true))
+    this.#failCalls('the connection was closed by the client')
   }
 
   goAway(): void {
     this.#end(failed('the server wants no more calls on this connection', false))
+    this.#detachIfIdle()
   }
 
   destroy(): void {
     const { message } = brokenConnection()
     this.#end(failed(message, false))
+    this.#failCalls(message)
+  }
+
+  #failCalls(message: string): void {
+    this.#broken ??= message
     for (const call of [...this.#calls]) call.fail(failed(message, true))
+    this.#detachIfIdle()
+  }
+
+  /** After a GOAWAY the connection lasts as long as its last call, and that breaks with it. */
+  #detachIfIdle(): void {
+    if (this.#state.kind === 'closed' && this.#calls.size === 0) this.#front?.detach(this)
   }
 
   #end(failure: TransportFailure): void {
-    this.#front?.detach(this)
     if (this.#state.kind === 'closed') return
     this.#state = { kind: 'closed', failure }
     this.#later(() => this.#changed(this.#state))
@@ -146,9 +160,14 @@ class DirectLink implements Link, Connection {
   #begin(ended: (failure: TransportFailure) => void): DirectCall {
     const call: DirectCall = new DirectCall(
       failure => this.#later(() => ended(failure)),
-      () => this.#calls.delete(call),
+      () => {
+        this.#calls.delete(call)
+        this.#detachIfIdle()
+      },
     )
     this.#calls.add(call)
+    if (this.#broken !== undefined) call.fail(failed(this.#broken, true))
+    else if (this.#state.kind === 'closed') this.#front?.attach(this)
     return call
   }
 

@@ -93,6 +93,8 @@ class WatchStream implements Inlet<WatchRequest> {
     const watcher: Watcher = new Watcher({ id, interval, from, prevKv, filters, deliver })
     this.#watchers.set(id, watcher)
     this.#out.send({ header, watchId: id, created: true })
+    // Telling may have found the stream broken and closed it: nobody would take the watch away again.
+    if (this.#context.cancelled) return
     if (request.progressNotify) this.#notifyProgress(watcher)
     member.watches.add(watcher, compactRevision => {
       this.#progress.delete(watcher)
@@ -121,7 +123,7 @@ class WatchStream implements Inlet<WatchRequest> {
   }
 
   #notifyProgress(watcher: Watcher): void {
-    this.#progress.set(watcher, 'busy')
+    this.#progress.set(watcher, 'idle')
     if (this.#progressTimer !== undefined) return
     const { runtime, settings } = this.#core
     // Spread, so that streams opened together do not all speak at once.
@@ -136,9 +138,9 @@ class WatchStream implements Inlet<WatchRequest> {
   #tellIdle(): void {
     const { member } = this.#context
     for (const [watcher, state] of this.#progress) {
+      this.#progress.set(watcher, 'idle')
       if (state === 'idle' && member.watches.isSynced(watcher))
         this.#out.send({ header: headerOf(this.#core, member), watchId: watcher.id })
-      this.#progress.set(watcher, 'idle')
     }
   }
 

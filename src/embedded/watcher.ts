@@ -48,9 +48,14 @@ export class Watcher {
     return {
       type: EventType[type],
       kv,
-      prevKv: this.#prevKv && isReadable(kv, compactRevision) ? before : undefined,
+      prevKv: this.#prevKv && !isCreation(kv) && isReadable(kv, compactRevision) ? before : undefined,
     }
   }
+}
+
+/** Of a key that was deleted in the same revision, too: the deletion tells what it was. */
+function isCreation({ createRevision, modRevision }: KeyValue): boolean {
+  return createRevision === modRevision
 }
 
 /** etcd reads the previous value at the revision before, and sends none if that is compacted. */

@@ -1,4 +1,3 @@
-import { Mutex } from 'async-mutex'
 import { createdAtWire } from '../client/compare.ts'
 import type { Engine } from '../client/engine.ts'
 import type { WatchHandle } from '../client/watch-hub.ts'
@@ -44,8 +43,9 @@ export class OwnKey {
   readonly key: Uint8Array
   readonly #session: OwnKeySession
   readonly #forget: () => void
-  readonly #mutex = new Mutex()
-  #users = 0
+  #taken = false
+  /** How to give each of those the turn who wait for it, first come first served. Whoever gives up is forgotten at once. */
+  readonly #waiting = new Set<() => void>()
   /** The latest create revision that somebody was told. */
   #lastToken = 0n
   /** Unanswered attempts that may still create the key. */
@@ -63,38 +63,36 @@ export class OwnKey {
 
   /** Waits for the turn, first come first served. Rejects with the reason of whichever signal aborts first. */
   enter(signal?: AbortSignal): Promise<Turn> {
-    const turn = this.#turn(this.#mutex.acquire())
     return new Promise((resolve, reject) => {
-      let waiting = true
-      let stopListening = () => {}
-      const giveUp = (reason: unknown) => {
-        waiting = false
+      let hasLeft = false
+      let stopListening = noop
+      const take = () => {
         stopListening()
+        resolve(this.#take())
+      }
+      const giveUp = (reason: unknown) => {
+        hasLeft = true
+        stopListening()
+        this.#waiting.delete(take)
+        this.#forgetIfUnused()
         reject(reason)
       }
       const stopCaller = this.#session.engine.aborts.on(signal, giveUp)
-      const stopSession = waiting ? this.#session.engine.aborts.on(this.#session.closing, giveUp) : noop
+      const stopSession = hasLeft ? noop : this.#session.engine.aborts.on(this.#session.closing, giveUp)
       stopListening = () => {
         stopCaller()
         stopSession()
       }
       // A signal that had aborted already was told before there was anything to stop.
-      if (!waiting) stopListening()
-      turn.then(granted => {
-        // Whoever gave up still stands in the queue; its turn goes on to the next at once.
-        if (!waiting) return granted.end()
-        waiting = false
-        stopListening()
-        resolve(granted)
-      })
+      if (hasLeft) stopListening()
+      else if (this.#taken) this.#waiting.add(take)
+      else take()
     })
   }
 
   /** The turn, if nobody has it or waits for it. */
   tryEnter(): Turn | undefined {
-    if (this.#mutex.isLocked()) return undefined
-    this.#users += 1
-    return this.#end(this.#mutex.acquire())
+    return this.#taken ? undefined : this.#take()
   }
 
   /** May an existing key, created at this revision, be taken over? Not if somebody was given that token before. */
@@ -171,23 +169,29 @@ export class OwnKey {
     this.#ghostWatch = undefined
   }
 
-  #turn(granted: Promise<() => void>): Promise<Turn> {
-    this.#users += 1
-    return granted.then(() => this.#end(granted))
-  }
-
-  #end(granted: Promise<() => void>): Turn {
+  #take(): Turn {
+    this.#taken = true
     let ended = false
     return {
       end: () => {
         if (ended) return
         ended = true
         this.#rest = undefined
-        void granted.then(release => release())
-        this.#users -= 1
-        if (this.#users === 0 && this.#ghosts === 0) this.#forget()
+        this.#taken = false
+        this.#passOn()
       },
     }
+  }
+
+  #passOn(): void {
+    const [next] = this.#waiting
+    if (next === undefined) return this.#forgetIfUnused()
+    this.#waiting.delete(next)
+    next()
+  }
+
+  #forgetIfUnused(): void {
+    if (!this.#taken && this.#ghosts === 0) this.#forget()
   }
 
   /** Looks for a ghost when it is nobody's turn. One at a time; what comes before the read is seen by it. */
@@ -257,7 +261,7 @@ export class OwnKey {
     this.#ghostWatch?.cancel()
     this.#ghostWatch = undefined
     // One that went while its turn was kept may be known to be gone only after the turn is.
-    if (this.#users === 0) this.#forget()
+    this.#forgetIfUnused()
   }
 }
 

@@ -8,8 +8,9 @@ import { believable, type LeaseState } from '../client/lease-life.ts'
 import type { CallOptions } from '../client/submitter.ts'
 import { onAbort, quietController } from '../support/abort.ts'
 import { within } from '../support/bounded.ts'
+import { deferred } from '../support/deferred.ts'
 import { Emitter } from '../support/emitter.ts'
-import { checkInteger } from '../support/options.ts'
+import { checkInteger, checkOptions } from '../support/options.ts'
 import { ownOnly } from '../support/own.ts'
 import { Resources } from '../support/resources.ts'
 import { EtcdError } from '../wire/errors.ts'
@@ -223,24 +224,21 @@ export class SessionCore implements SessionContext, AsyncDisposable {
   async orphan(options: CloseOptions = {}): Promise<bigint> {
     const timeoutMs = checkedTimeout(options, 'orphan')
     this.assertOpen()
-    const done = this.#leave('orphan', timeoutMs)
-    this.#phase = { kind: 'closing', done }
-    await done
+    await this.#begin('orphan', timeoutMs)
     return this.leaseId
   }
 
   /**
    * Disposes of what is attached, latest first, then aborts `signal` and revokes the lease: all keys of the
-   * session are gone, at one revision, when it resolves. Rejects when that is not known within `timeoutMs`; the
-   * lease then runs out by itself. Quiet when repeated, and after a loss. One round trip.
+   * session are gone, at one revision, when it resolves. Rejects when that is not known within `timeoutMs`; what is
+   * attached is waited for no longer than that, and the lease then runs out by itself. Quiet when repeated, and
+   * after a loss. One round trip.
    */
   async close(options: CloseOptions = {}): Promise<void> {
     const timeoutMs = checkedTimeout(options, 'close')
     if (this.#phase.kind === 'open') {
-      const done = this.#leave('revoke', timeoutMs)
       // Whoever closes waits only so long; what comes of it later is nobody's unhandled rejection.
-      done.catch(() => {})
-      this.#phase = { kind: 'closing', done }
+      this.#begin('revoke', timeoutMs).catch(() => {})
     }
     const { done } = this.#phase as Exclude<Phase, { kind: 'open' }>
     if ((await within(this.engine.runtime, timeoutMs, done)) === 'done') return
@@ -251,33 +249,48 @@ export class SessionCore implements SessionContext, AsyncDisposable {
     await this.close().catch(() => {})
   }
 
+  /** What is attached may close the session while it is disposed of: by then it is known to be closing. */
+  #begin(lease: 'revoke' | 'orphan', timeoutMs: number): Promise<void> {
+    const { promise: done, resolve, reject } = deferred<void>()
+    this.#phase = { kind: 'closing', done }
+    this.#leave(lease, timeoutMs, done).then(resolve, reject)
+    return done
+  }
+
   /** The way out. What was attached goes first, while our keys still hold; then belief ends; then the lease. */
-  async #leave(lease: 'revoke' | 'orphan', timeoutMs: number): Promise<void> {
+  async #leave(lease: 'revoke' | 'orphan', timeoutMs: number, done: Promise<void>): Promise<void> {
     this.#closing.abort(this.#closedError())
     const errors: unknown[] = []
     const disposed = this.#attached.disposeAll().catch(error => void errors.push(error))
     // An orphaned lease stays: no place in a line and no late acquisition may stay on it with nobody behind it.
-    const settled = lease === 'orphan' ? disposed.then(() => this.#settle()) : disposed
-    const isLate = lease === 'orphan' && (await within(this.engine.runtime, timeoutMs, settled)) !== 'done'
-    if (isLate) errors.push(tookTooLong('not every acquisition under way could be undone', timeoutMs))
-    else await settled
+    const settled = lease === 'orphan' ? disposed.then(() => this.#settledOrLost()) : disposed
+    const isLate = (await within(this.engine.runtime, timeoutMs, settled)) !== 'done'
+    if (isLate) errors.push(tookTooLong(UNSETTLED[lease], timeoutMs))
     const { state } = this.#kept
     const lost = state.kind === 'lost'
     this.#kept.stop()
-    if (this.#phase.kind === 'closing') this.#phase = { kind: 'over', done: this.#phase.done }
+    this.#phase = { kind: 'over', done }
     if (!lost) {
       this.#end.abort(this.#closedError())
       this.#events.emit('state', 'closed')
       if (lease === 'revoke') await this.#revoke().catch(error => errors.push(error))
     }
     this.ownKeys.end()
-    const done = this.#backgroundDone().then(() => this.#client.detach(this))
+    const ended = this.#backgroundDone().then(() => this.#client.detach(this))
     // Nothing is left to anybody, and that is known without waiting until the cluster knows it too.
     if (lease === 'orphan' && lost) throw state.error
-    // Whoever leaves a lease has waited long enough.
-    if (!isLate) await done
+    // Whoever was late has waited long enough.
+    if (!isLate) await ended
     if (errors.length === 1) throw errors[0]
     if (errors.length > 1) throw new AggregateError(errors, 'the session could not be closed in order')
+  }
+
+  /** On a lease that is lost nothing stays, whatever is still under way. */
+  #settledOrLost(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const stopListening = onAbort(this.#end.signal, () => resolve())
+      void this.#settle().then(resolve, reject).finally(stopListening)
+    })
   }
 
   async #settle(): Promise<void> {
@@ -323,6 +336,11 @@ export class SessionCore implements SessionContext, AsyncDisposable {
   }
 }
 
+/** What was not done in time. */
+const UNSETTLED = {
+  revoke: 'what is attached to the session was not disposed of',
+  orphan: 'not every acquisition under way could be undone',
+} as const
 const NOTHING = new Uint8Array(0)
 const encoder = new TextEncoder()
 
@@ -362,7 +380,7 @@ export async function openSession<Session extends SessionCore>(
 }
 
 function checkedTimeout(options: CloseOptions, where: string): number {
-  options = checkCall(options, [], where)
+  options = checkOptions(options, ['timeoutMs'], where)
   return checkInteger(options.timeoutMs ?? CLOSE_MS, 'timeoutMs', { min: 1 })
 }
 

@@ -53,7 +53,8 @@ export type UnaryOutcome =
 
 /**
  * connecting ──▶ ready ──▶ closed, or straight to closed. Closed is final: whoever wants another connection
- * asks the transport for another link. Calls in flight on a closed link still end, each exactly once.
+ * asks the transport for another link. Calls in flight on a closed link still end, each exactly once; where the
+ * server only wants no more of them, by their answers.
  */
 export type LinkState =
   | { readonly kind: 'connecting' }

@@ -6,6 +6,7 @@ import type { Violation } from '../checkers/history.ts'
 import type { LatchWait } from '../checkers/latch.ts'
 import type { Seen, Transacted } from '../checkers/transactions.ts'
 import type { Entry, Table } from './journal.ts'
+import type { JournaledSession } from './session-marks.ts'
 
 /** What the journals of a round tell of that is no part of a history of locks and keys. */
 export interface Account {
@@ -14,6 +15,7 @@ export interface Account {
   readonly meetings: readonly CyclicWait[]
   readonly stays: readonly DoubleBarrierStay[]
   readonly latchWaits: readonly LatchWait[]
+  readonly sessions: readonly JournaledSession[]
   /** What no promise allows, in words. */
   readonly complaints: readonly string[]
   /** What was to be found out and was not. */
@@ -30,6 +32,7 @@ export function accountOf(entries: readonly Entry[]): Account {
     meetings: of('meetings'),
     stays: of('stays'),
     latchWaits: of<LatchWait>('latchWaits').filter(({ endedAt }) => endedAt !== undefined),
+    sessions: of('sessions'),
     complaints: of<Entry>('complaints').map(({ what }) => String(what)),
     doubts: checkDoubts(entries),
   }

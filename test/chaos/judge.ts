@@ -9,9 +9,11 @@ import { checkDoubleBarrier } from '../checkers/double-barrier.ts'
 import type { History, Violation } from '../checkers/history.ts'
 import { checkLatch } from '../checkers/latch.ts'
 import { writeNdjson } from '../checkers/ndjson.ts'
+import { checkSessions } from '../checkers/sessions.ts'
 import { renderTimeline } from '../checkers/timeline.ts'
 import { checkTransactions } from '../checkers/transactions.ts'
 import type { Account } from './account-of.ts'
+import { livesOf } from './session-marks.ts'
 import { type CountingKind, countedIn, countingKinds } from './work/counting.ts'
 import { latchOf } from './work/latching.ts'
 import { ruleOfLine } from './work/lines.ts'
@@ -33,7 +35,12 @@ export const underFaults: Assumptions = {
  * Whoever is always at work leaves no silence in the log but that of an outage: so late may what ended it have been
  * recorded. A round with a long one is judged as much more leniently, and no other.
  */
-export function judge(prefix: string, history: History, account: Account): Violation[] {
+export function judge(
+  prefix: string,
+  history: History,
+  account: Account,
+  deaths: ReadonlyMap<string, number>,
+): Violation[] {
   const { log } = history
   const recorderLagMs = underFaults.recorderLagMs + longestSilence(log)
   const assumptions = { ...underFaults, recorderLagMs, ruleOf: ruleOfLine }
@@ -42,6 +49,10 @@ export function judge(prefix: string, history: History, account: Account): Viola
   const cyclic = { name: cyclicBarrierOf(prefix), parties, waits: meetings, indexesAreKnown: false }
   return [
     ...checkHistory(history, assumptions),
+    ...checkSessions(livesOf(prefix, account.sessions, history, deaths), history.stalls, {
+      ...assumptions,
+      toldWithinMs: assumptions.noticeMs,
+    }),
     ...checkTransactions(history, account.transactions, assumptions),
     ...checkBank(log, bankOf(prefix)),
     ...countingKinds.flatMap(kind => counting(log, countedIn(prefix, kind), kind, account)),

@@ -5,6 +5,7 @@
  * random faults; `--short` does all of it fewer times, for every test run. With `--minutes` only the soak, that
  * long. The exit status is 1 if a promise was broken; histories that broke one are kept in the folder named.
  */
+import '../support/fatal-warnings.ts'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'

@@ -239,13 +239,14 @@ class Soak {
     for (const [name, count] of deeds.entries()) this.#deeds.add(name, count)
     for (const { table, ...entry } of entries) {
       this.#entries.add(table)
-      if (table === 'sessions' && entry.lostAt !== undefined) this.#sessionsLost.add(String(entry.reason))
+      if (table === 'sessions' && entry.believedUntil !== undefined)
+        this.#sessionsLost.add(String(entry.reason))
       if (table === 'acquisitions' && entry.loss !== undefined) this.#entries.add(`holds lost: ${entry.loss}`)
       if (table === 'troubles') this.#errors.add(String(entry.what))
       else if (entry.error !== undefined) this.#errors.add(`${table}: ${entry.error}`)
     }
     this.#entries.add('commits', commits.filter(({ changes }) => changes.length > 0).length)
-    const violations = judge(prefix, history, account)
+    const violations = judge(prefix, history, account, deaths)
     this.#violations.push(...violations)
     if (violations.length === 0 && this.#troubles.length === 0) await rm(folder, { recursive: true })
     else await this.#keep(folder, history, violations)

@@ -2,10 +2,8 @@
  * A process that uses the library as a user would, and writes down what it was told. Started by `fork` with its
  * config as JSON in its only argument; it works when told to, and ends by itself when told to leave.
  */
-import { connect, type Etcd, type Session } from '../../src/index.ts'
+import { connect, type Session } from '../../src/index.ts'
 import { Chance } from './chance.ts'
-import { sharedNowMs } from './clock.ts'
-import type { Journal } from './journal.ts'
 import type { Footprint, FromWorker, ToWorker, WorkerConfig } from './messages.ts'
 import { Shift, type Worker } from './work/shift.ts'
 import { whatWentWrong } from './work/what-went-wrong.ts'
@@ -51,29 +49,23 @@ async function obey(message: ToWorker): Promise<void> {
 }
 
 /** The session all tasks share; a new one once it is lost. */
-async function sharedSession(journal: Journal): Promise<Session> {
+async function sharedSession(): Promise<Session> {
   if (session !== undefined && session.state !== 'lost') return session
-  return openOnce(journal)
+  return openOnce()
 }
 
 let opening: Promise<Session> | undefined
 
-function openOnce(journal: Journal): Promise<Session> {
-  opening ??= open(etcd, journal).finally(() => {
+function openOnce(): Promise<Session> {
+  opening ??= open().finally(() => {
     opening = undefined
   })
   return opening
 }
 
-async function open(client: Etcd, journal: Journal): Promise<Session> {
-  const opened = await client.session({ ttl: config.ttl })
-  const id = journal.begin('sessions', { at: sharedNowMs(), lease: opened.leaseId })
-  opened.on('state', state => {
-    if (state !== 'lost') return
-    shift?.lost(id, opened)
-  })
-  session = opened
-  return opened
+async function open(): Promise<Session> {
+  session = await etcd.session({ ttl: config.ttl })
+  return session
 }
 
 function footprint(): Footprint {

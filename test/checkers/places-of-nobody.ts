@@ -35,7 +35,7 @@ export function checkPlacesOfNobody(
       // Most are gone before it matters.
       if (goneAt < calm.from + calm.graceMs) continue
       const session = byLease.get(place.lease)
-      if (session === undefined || session.diedAt !== undefined) continue
+      if (session === undefined || session.diedAt !== undefined || session.places === 'unrecorded') continue
       const untilMs = Math.min(goneAt, session.believedUntil, calm.until)
       const createdAt = truth.at(created)
       const first = firstOf.get(place.lease)

@@ -16,6 +16,8 @@ export interface SessionLife {
   readonly leaseEnded?: { readonly at: number; readonly by: 'time' | 'operator' }
   /** It was told that its session was closed in good order. */
   readonly closed?: { readonly at: number; readonly leaseWasThere: boolean }
+  /** What it asked for in lines is not written down. */
+  readonly places?: 'unrecorded'
 }
 
 export interface SessionAssumptions extends Pick<Assumptions, 'clockSlackMs' | 'hostile'> {

@@ -73,3 +73,10 @@ test('what no key can be compared with is refused', t => {
   t.throws(() => compare('k').modRevision.lessThan(-1n), { instanceOf: RangeError })
   t.throws(() => compare('k').value.equals(undefined as unknown as string), { instanceOf: TypeError })
 })
+
+test('what becomes of the array of a value after it was compared with changes nothing', t => {
+  const scratch = toBytes('first')
+  const same = compare('k').value.equals(scratch)
+  scratch.fill(0)
+  t.deepEqual(same.wire(KeySpace.whole)[0]?.operand?.value, toBytes('first'))
+})

@@ -1,8 +1,18 @@
+import { createPrivateKey } from 'node:crypto'
 import test from 'ava'
 import { type ConnectOptions, checkConnect } from '../../src/client/connect-options.ts'
+import { createCertificates, type TestCertificates } from '../support/tls.ts'
 
 const HOST = 'host:2379'
 const CERTIFICATE = '-----BEGIN CERTIFICATE-----'
+
+let certificates: TestCertificates
+
+test.before(async () => {
+  certificates = await createCertificates()
+})
+
+test.after.always(() => certificates?.close())
 
 test('one endpoint or a list of them are taken, in their order', t => {
   t.deepEqual(
@@ -16,9 +26,30 @@ test('one endpoint or a list of them are taken, in their order', t => {
 })
 
 test('material is taken as text and as bytes, whatever kind of key it is', t => {
-  for (const kind of ['PRIVATE KEY', 'EC PRIVATE KEY', 'RSA PRIVATE KEY'])
-    for (const key of [`-----BEGIN ${kind}-----`, new TextEncoder().encode(`-----BEGIN ${kind}-----`)])
-      t.notThrows(() => checkConnect(HOST, { tls: { ca: CERTIFICATE, cert: CERTIFICATE, key } }))
+  const { ca, client } = certificates
+  const sec1 = createPrivateKey(client.key).export({ type: 'sec1', format: 'pem' }).toString()
+  t.regex(sec1, /BEGIN EC PRIVATE KEY/)
+  const bytes = (text: string) => new TextEncoder().encode(text)
+  for (const key of [client.key, sec1]) {
+    t.notThrows(() => checkConnect(HOST, { tls: { ca, cert: client.cert, key } }))
+    t.notThrows(() =>
+      checkConnect(HOST, { tls: { ca: bytes(ca), cert: bytes(client.cert), key: bytes(key) } }),
+    )
+  }
+})
+
+test('material that does not fit, or cannot be read, is refused with what is wrong with it', t => {
+  const { client, stranger } = certificates
+  const misfit = t.throws(() => checkConnect(HOST, { tls: { cert: client.cert, key: stranger.key } }), {
+    instanceOf: TypeError,
+    message: /tls\.cert and tls\.key.*mismatch/,
+  })
+  t.true(misfit.cause instanceof Error)
+  const torn = client.cert.slice(0, client.cert.length / 2)
+  t.throws(() => checkConnect(HOST, { tls: { cert: torn, key: client.key } }), {
+    instanceOf: TypeError,
+    message: /tls\.cert and tls\.key/,
+  })
 })
 
 test('with tls in the options, endpoints without a scheme are TLS', t => {

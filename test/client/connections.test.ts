@@ -177,12 +177,21 @@ test('a server that finds our pings too frequent gets half as many on the next c
   const { connection } = await connections.wait('data')
   t.is(transport.link(A).options.pingIntervalMs, 5000)
   const goAway = { status: 8, message: 'Bandwidth exhausted or memory limit exceeded', sent: true }
-  connection.judged(goAway, judge(goAway, { method: '/x.Y/Z', endpoint: 'http://a:2379' }))
-  transport.link(A).lose()
-  const again = connections.wait('data')
-  await runtime.advance(200)
-  await again
-  t.is(transport.link(A).options.pingIntervalMs, 10_000)
+  const verdict = judge(goAway, { method: '/x.Y/Z', endpoint: 'http://a:2379' })
+  const reconnect = async () => {
+    await runtime.advance(1000)
+    transport.link(A).lose()
+    const again = connections.wait('data')
+    await runtime.advance(0)
+    await again
+    return transport.link(A).options.pingIntervalMs
+  }
+  // Every call under way hears of it.
+  for (let call = 0; call < 3; call++) connection.judged(goAway, verdict)
+  t.is(await reconnect(), 10_000)
+  t.is(await reconnect(), 10_000)
+  connection.judged(goAway, verdict)
+  t.is(await reconnect(), 20_000)
 })
 
 test('who stops waiting leaves no listener and, alone, no stagger', async t => {

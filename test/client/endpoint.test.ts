@@ -33,12 +33,21 @@ test('a socket file is an endpoint', t => {
   const expected = { url: 'unix:/run/etcd.sock', address: '/run/etcd.sock', scheme: 'unix', tls: false }
   t.like(parseEndpoint('unix:/run/etcd.sock', false), expected)
   t.like(parseEndpoint('unix:///run/etcd.sock', false), expected)
+  t.is(parseEndpoint('unix:/run/my etcd.sock', false).address, '/run/my etcd.sock')
 })
 
 const garbage: readonly unknown[] = [
   '',
   ' ',
   'a b:1',
+  ' host:1',
+  'host:1 ',
+  'host:1\n',
+  'https://host:443\n',
+  'ho\tst:1',
+  'host\u00a0:1',
+  'host:1\0',
+  'unix:/run/etcd.sock\n',
   ':2379',
   'host:port',
   'host:99999',

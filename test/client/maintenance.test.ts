@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events'
 import test from 'ava'
 import { connect } from '../../src/facade/connect.ts'
 import { EtcdError } from '../../src/wire/errors.ts'
@@ -58,6 +59,49 @@ test('leaving the loop of a snapshot cancels its stream, and no timer is left', 
   t.is(runtime.pendingTimers, 0)
 })
 
+test('closing the client ends a snapshot at once, also one nobody is asking for the next piece of', async t => {
+  const { etcd, transport } = await connected()
+  const pieces = etcd.maintenance.snapshot()[Symbol.asyncIterator]()
+  const first = pieces.next()
+  await settle()
+  const [stream] = transport.streams
+  stream?.answer({ blob: Uint8Array.of(1), remainingBytes: 5n })
+  await first
+  // Its stream outlives the link, as it does after a GOAWAY.
+  const link = transport.link('a:1')
+  link.forget(stream!)
+  await etcd.close()
+  t.is(stream?.state, 'cancelled')
+  await t.throwsAsync(async () => pieces.next(), { code: 'CLIENT_CLOSED' })
+})
+
+test('a snapshot refuses an option it would not read', async t => {
+  const { etcd } = await connected()
+  t.throws(() => etcd.maintenance.snapshot({ timeoutMs: 5 } as object), {
+    instanceOf: TypeError,
+    message: /timeoutMs/,
+  })
+})
+
+test('whatever a signal ends, it has one listener, and none when it is over', async t => {
+  const { etcd, transport } = await connected()
+  const abort = new AbortController()
+  const { signal } = abort
+  const listeners = () => getEventListeners(signal, 'abort').length
+  const watches = Array.from({ length: 12 }, () => etcd.watch('k', { signal }))
+  const snapshot = etcd.maintenance.snapshot({ signal })[Symbol.asyncIterator]()
+  const leaders = etcd.serverElection.observe('e', { signal })[Symbol.asyncIterator]()
+  const ends = [snapshot.next(), leaders.next()].map(end => t.throwsAsync(async () => end))
+  await settle()
+  t.is(transport.streams.length, 3)
+  t.is(listeners(), 1)
+  for (const watch of watches) await watch.close()
+  t.is(listeners(), 1)
+  for (const stream of transport.streams) stream.fail('connection dropped')
+  await Promise.all(ends)
+  t.is(listeners(), 0)
+})
+
 test('a snapshot nobody answers is given up after ten seconds', async t => {
   const { etcd, transport, runtime } = await connected()
   transport.greet('b:1', 'silent')
@@ -84,6 +128,38 @@ test('the lead is moved by the leader, whichever endpoint that is', async t => {
     ['b:1'],
   )
   t.is(moves[0]?.request(methods.moveLeader).targetId, 1n)
+})
+
+test('the lead is moved although another member gives no answer, and nobody waits for it', async t => {
+  const { etcd, transport } = await connected()
+  transport.respond = call => {
+    if (call.path === methods.moveLeader.path) return call.answer()
+    if (call.address === 'b:1') call.answer({ header: { ...header(), memberId: 2n }, leader: 2n })
+  }
+  await etcd.maintenance.moveLeader(1n)
+  await settle()
+  t.deepEqual(transport.open, [])
+})
+
+test('moving the lead takes its time once, whatever part of it finding the leader takes', async t => {
+  const { etcd, transport, runtime } = await connected()
+  const moving = t.throwsAsync(etcd.maintenance.moveLeader(1n, { timeoutMs: 3000 }), { code: 'TIMEOUT' })
+  await runtime.advance(1500)
+  for (const call of transport.open)
+    call.answer({ header: { ...header(), memberId: call.address === 'b:1' ? 2n : 1n }, leader: 2n })
+  await settle()
+  t.is(transport.onlyOpen.path, methods.moveLeader.path)
+  await runtime.advance(1500)
+  await moving
+})
+
+test('when nobody leads, what each endpoint said is told', async t => {
+  const { etcd, transport } = await connected()
+  transport.respond = call => call.answer({ header: { ...header(), memberId: 3n }, leader: 9n })
+  await t.throwsAsync(etcd.maintenance.moveLeader(1n), {
+    code: 'FAILED_PRECONDITION',
+    message: /a:1 follows 9.*b:1 follows 9/,
+  })
 })
 
 test('a member is asked without the wish for a leader', async t => {

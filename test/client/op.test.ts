@@ -141,3 +141,36 @@ for (const [what, make, instanceOf] of wrongSteps) {
     t.throws(make, { instanceOf })
   })
 }
+
+test('what becomes of the array of a value after its step was made changes nothing', t => {
+  const scratch = toBytes('first')
+  const step = op.put('k', scratch)
+  scratch.fill(0)
+  const sent = step.wire(KeySpace.whole).request
+  t.deepEqual(sent?.kind === 'put' && sent.value.value, toBytes('first'))
+})
+
+test('what becomes of the options of a step after it was made changes nothing', t => {
+  const options = { previous: true }
+  const step = op.delete('k', options)
+  options.previous = false
+  const sent = step.wire(KeySpace.whole).request
+  t.is(sent?.kind === 'deleteRange' && sent.value.prevKv, true)
+})
+
+test('what becomes of the lists of a transaction after it was checked changes nothing', t => {
+  const lists = { if: [compare('k').version.equals(0n)], then: [op.get('a')], else: [op.get('b')] }
+  const whole = checkTxn(lists)
+  const nested = op.txn(lists)
+  for (const list of [lists.if, lists.then, lists.else]) list.length = 0
+  const wire = txnRequest(whole, KeySpace.whole)
+  t.deepEqual([wire.compare?.length, wire.success?.length, wire.failure?.length], [1, 1, 1])
+  const sent = nested.wire(KeySpace.whole).request
+  t.is(sent?.kind === 'txn' && sent.value.success?.length, 1)
+})
+
+test('a gap in a list is no condition and no step', t => {
+  const gap = new Array(1)
+  t.throws(() => checkTxn({ if: gap }), { instanceOf: TypeError })
+  t.throws(() => checkTxn({ then: gap }), { instanceOf: TypeError })
+})

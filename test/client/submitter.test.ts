@@ -490,6 +490,25 @@ test('calls that give up soon end no connection on which others wait in patience
   t.is(link.state.kind, 'closed')
 })
 
+test('a client that stood still itself takes no connection for dead, and what is under way on it is answered', async t => {
+  const { transport, runtime, get, put } = arrange({ addresses: [A] })
+  const reads = [get(), get()]
+  const written = put()
+  await settle()
+  const link = transport.link(A)
+  const answer = transport.open.find(({ path }) => path === methods.put.path)
+  // What the server has said waits in the socket, which is read after the timers.
+  runtime.stall(2500)
+  await runtime.advance(0)
+  t.is(link.state.kind, 'ready')
+  answer?.answer({ header: header(2n) })
+  t.is((await written).header?.revision, 2n)
+  transport.respond = call => call.answer({ header: header(2n) })
+  for (const call of transport.open) call.answer({ header: header(2n) })
+  await runtime.advance(1000)
+  await Promise.all(reads)
+})
+
 test('a member that has lost its leader is left by the calls that follow, also where none may be repeated', async t => {
   const { transport, put } = arrange()
   transport.respond = call =>

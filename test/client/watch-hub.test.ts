@@ -12,6 +12,7 @@ import { changeOf, type Delivery, eventOf, FakeWatchServer, response } from '../
 
 const CLOSED = new EtcdError('CLIENT_CLOSED', 'closed', { outcome: 'not-sent' })
 const UNAUTHENTICATED = new EtcdError('UNAUTHENTICATED', 'invalid auth token', { outcome: 'rejected' })
+const TOO_LARGE = new EtcdError('TOO_LARGE', 'larger than max', { outcome: 'unknown' })
 
 /** Everything the longest backoff could take. */
 const BACKOFF_MS = 1000
@@ -493,6 +494,35 @@ test('a watch cancelled for a member without a leader goes on at another member'
   t.is(streams.openings[1]?.stream.endpoint.address, 'b:1')
   t.is(streams.stream(0).state, 'cancelled')
   t.deepEqual(sink.told, ['opened 1', 'broken'])
+})
+
+test('a watch whose keys no server would read ends alone, and the others go on', async t => {
+  const { server, streams, watch, quiesce } = arrange()
+  const first = watch('resume')
+  await quiesce()
+  const huge = watch('resume', { key: new Uint8Array(3_000_000) })
+  const late = watch('resume', { key: new Uint8Array(1000) })
+  lastStream(streams).end(TOO_LARGE)
+  t.deepEqual(huge.sink.told, ['ended TOO_LARGE'])
+  await quiesce()
+  server.write('+a')
+  server.deliver()
+  t.deepEqual(first.sink.told, ['opened 1', 'broken', '2 +a'])
+  t.deepEqual(late.sink.told, ['opened 1', '2 +a'])
+  t.is(streams.openings.length, 2)
+})
+
+test('a stream that ends over the size of something else ends no watch', async t => {
+  const { server, streams, watch, quiesce } = arrange()
+  const first = watch('resume')
+  await quiesce()
+  const late = watch('resume')
+  lastStream(streams).end(TOO_LARGE)
+  await quiesce()
+  server.write('+a')
+  server.deliver()
+  t.deepEqual(first.sink.told, ['opened 1', 'broken', '2 +a'])
+  t.deepEqual(late.sink.told, ['opened 1', '2 +a'])
 })
 
 test('an error that trying again cannot mend ends all watches, and a later watch tries anew', async t => {

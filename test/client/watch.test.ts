@@ -1,6 +1,7 @@
 import test from 'ava'
 import fc from 'fast-check'
 import { KeyRange, prefix } from '../../src/client/key-range.ts'
+import { KeySpace } from '../../src/client/key-space.ts'
 import {
   type KeyMapping,
   Watch,
@@ -9,6 +10,7 @@ import {
   type WatchOptions,
 } from '../../src/client/watch.ts'
 import { WatchHub } from '../../src/client/watch-hub.ts'
+import { AbortFanOut } from '../../src/support/abort.ts'
 import { type Bytes, concat, toBytes } from '../../src/wire/bytes.ts'
 import { EtcdError } from '../../src/wire/errors.ts'
 import type { WatchCreateRequest, WatchRequest, WatchResponse } from '../../src/wire/gen/rpc.g.ts'
@@ -23,8 +25,9 @@ function arrange() {
   const streams = new FakeStreams()
   const server = new FakeWatchServer(streams)
   const hub = new WatchHub(streams, runtime, { lane: 'data' })
+  const aborts = new AbortFanOut()
   const watch = (options?: WatchOptions, target: Bytes | KeyRange = prefix(''), keys?: KeyMapping) =>
-    new Watch(hub, target, options, keys)
+    new Watch({ hub, aborts }, target, options, keys)
   /** Lets the client reconnect and the server answer and catch up. */
   const quiesce = async () => {
     await runtime.advance(1000)
@@ -104,6 +107,18 @@ test('wrong options are refused before any request', t => {
   for (const [options, kind] of wrong) t.throws(() => watch(options as WatchOptions), { instanceOf: kind })
   t.throws(() => watch({}, ''), { instanceOf: RangeError })
   t.is(streams.openings.length, 0)
+})
+
+test('a watch on keys too long for a request is refused, by the length they have on the server', async t => {
+  const { watch, quiesce, lastCreate } = arrange()
+  const space = new KeySpace(new Uint8Array(800_000))
+  const within: KeyMapping = { toServer: range => space.range(range), fromServer: key => space.local(key) }
+  const name = new Uint8Array(800_000).fill(97)
+  t.throws(() => watch({}, name, within), { instanceOf: RangeError, message: /1600000 bytes/ })
+  t.throws(() => watch({}, prefix(name)), { instanceOf: RangeError })
+  watch({}, name)
+  await quiesce()
+  t.is(lastCreate()?.key.length, 800_000)
 })
 
 test('an event carries what the key was before', async t => {

@@ -42,6 +42,10 @@ test('arguments that make no sense are named, in one line', async t => {
     [['--listen', 'nowhere'], "--listen is HOST:PORT, as 127.0.0.1:2379, not 'nowhere'"],
     [['--listen', '127.0.0.1:99999'], "--listen is HOST:PORT, as 127.0.0.1:2379, not '127.0.0.1:99999'"],
     [['--quota-bytes', 'much'], "--quota-bytes is a whole number of at least 0, not 'much'"],
+    [
+      ['--max-request-bytes', '2000000000'],
+      "--max-request-bytes is a whole number of at least 1 and at most 1073741824, not '2000000000'",
+    ],
     [['--data-dir', 'x'], "Unknown option '--data-dir'"],
     [['extra'], "Unexpected argument 'extra'"],
   ] as const) {

@@ -49,6 +49,22 @@ test('who is not leader any more cannot proclaim, and resigns without effect', a
   await server.close()
 })
 
+test('what a client could not write by itself an election does not write for it', async t => {
+  const { caller, server } = await withLeases(1n)
+  const keyless = { name: NAME, key: toBytes(''), revision: 1n, lease: 1n }
+  const refused = (call: Promise<unknown>, words: string) =>
+    t.throwsAsync(call, { message: `etcdserver: ${words}` })
+  await refused(caller.call(methods.proclaim, { leader: keyless }), 'key is not provided')
+  await refused(caller.call(methods.resign, { leader: keyless }), 'key is not provided')
+  const value = new Uint8Array(1.5 * 2 ** 20)
+  await refused(caller.call(methods.campaign, { name: NAME, lease: 1n, value }), 'request is too large')
+  const { leader } = await caller.call(methods.campaign, { name: NAME, lease: 1n })
+  await refused(caller.call(methods.proclaim, { leader: leader!, value }), 'request is too large')
+  await refused(caller.call(methods.lock, { name: value, lease: 1n }), 'request is too large')
+  await refused(caller.call(methods.unlock, { key: value }), 'request is too large')
+  await server.close()
+})
+
 test('an observer is told every leader in order, from the first there is, and every proclamation', async t => {
   const { caller, server } = await withLeases(1n, 2n)
   const observer = caller.stream(methods.observe)

@@ -135,6 +135,16 @@ test('after a GOAWAY the connection takes no new calls, and those under way are 
   await connectTo(server.transport, server.endpoints[0]!)
 })
 
+test('what is under way after a GOAWAY breaks with its connection', async t => {
+  const { server, caller } = await startDirect()
+  server.faults.pause()
+  const answer = caller.call(methods.put, { key })
+  await arrive()
+  server.faults.goAway()
+  server.faults.disconnect()
+  t.like(await t.throwsAsync(answer), { failure: { status: 14, sent: true } })
+})
+
 test('a fault for a call or a lease that does not exist is refused: it would never happen', async t => {
   const { server } = await startDirect()
   t.throws(() => server.faults.loseReplies({ method: 'Putt' }), { instanceOf: RangeError, message: /"?Putt/ })
@@ -153,6 +163,13 @@ test('leases end and revisions are forgotten at once', async t => {
   await t.throwsAsync(caller.call(methods.range, { key, revision: 2n }), {
     message: 'etcdserver: mvcc: required revision has been compacted',
   })
+  // Nothing was written since, so there is nothing to forget.
+  t.notThrows(() => server.faults.compact())
+  for (const revision of [3n, 4n])
+    t.throws(() => server.faults.compact(revision), {
+      instanceOf: RangeError,
+      message: `revision is above 3, which was compacted, and at most 3, got ${revision}`,
+    })
 })
 
 test('without a leader those who asked for one are told, at once if that is asked for', async t => {

@@ -1,4 +1,6 @@
 import test from 'ava'
+import { startEtcd } from '../../src/embedded/index.ts'
+import { compare, connect } from '../../src/index.ts'
 import { toBytes } from '../../src/wire/bytes.ts'
 import { CompareResult, CompareTarget } from '../../src/wire/gen/rpc.g.ts'
 import { methods } from '../../src/wire/methods.ts'
@@ -43,6 +45,27 @@ test('what a lagging member reads is what its header says, though more was writt
   const response = responses[0]!.response
   t.true(response?.kind === 'range' && response.value.kvs[0]?.version === 1n)
   t.true(response?.kind === 'range' && response.value.header?.revision === 2n)
+})
+
+test('a transaction that only compares is judged by what all members know, also by one that lags', async t => {
+  const server = await startEtcd({ members: 2 })
+  t.teardown(() => server.close())
+  const [one, other] = await Promise.all(
+    server.endpoints.map(endpoint => connect(endpoint, { transport: server.transport })),
+  )
+  t.teardown(() => Promise.all([one!.close(), other!.close()]))
+  await other!.get('a')
+  const catchUp = server.faults.lag(1, Infinity)
+  await one!.put('a', '1')
+  const judged = other!.txn({ if: [compare('a').version.equals(1n)] })
+  await one!.put('b', '1')
+  catchUp()
+  const { succeeded, results } = await judged
+  t.true(succeeded)
+  t.is(results.length, 0)
+  const { succeeded: still, results: none } = await other!.txn({ if: [compare('a').version.equals(0n)] })
+  t.false(still)
+  t.is(none.length, 0)
 })
 
 test('a transaction of serializable reads sees the past of a member that lags', async t => {

@@ -2,6 +2,7 @@ import test from 'ava'
 import { text, toBytes } from '../../src/wire/bytes.ts'
 import { PermissionType } from '../../src/wire/gen/auth.g.ts'
 import { methods } from '../../src/wire/methods.ts'
+import { FakeRuntime } from '../support/fake-runtime.ts'
 import { arrive, type Caller, type Refused, startDirect } from './direct.ts'
 
 test('a free lock is owned at once, under the key Go would use', async t => {
@@ -128,19 +129,30 @@ test('who may write the key of a lock but not read its line leaves nothing behin
   await server.close()
 })
 
-test('a closing server leaves nobody waiting', async t => {
-  const { caller, server } = await startDirect()
-  const [, second] = await waiting(caller, 2)
+test('a closing server leaves nobody waiting, and no timer is set after it', async t => {
+  const runtime = new FakeRuntime()
+  const { caller, server } = await startDirect({ runtime })
+  await waiting(caller, 1)
+  // The key of who waits is deleted as the server closes: a member that lags would apply that in a minute, and
+  // who waits be told of it in another.
+  server.faults.delay({ replyMs: 60_000, method: 'Lock' })
+  const [second] = await waiting(caller, 1, 2)
   const refused = t.throwsAsync(second!)
+  server.faults.lag(0, 60_000)
   await server.close()
   await refused
+  await arrive()
+  t.is(runtime.pendingTimers, 0)
+  server.faults.loseLeader()
+  server.faults.lag(0, 1000)
+  t.is(runtime.pendingTimers, 0)
 })
 
-/** So many locks asked for one after the other: the first is owned, the others wait. */
-async function waiting(caller: Caller, count: number): Promise<Promise<unknown>[]> {
+/** So many locks asked for one after the other, their leases counted: the first is owned, the others wait. */
+async function waiting(caller: Caller, count: number, first = 1): Promise<Promise<unknown>[]> {
   const calls: Promise<unknown>[] = []
-  for (let index = 1; index <= count; index++) {
-    const lease = BigInt(index)
+  for (let index = 0; index < count; index++) {
+    const lease = BigInt(first + index)
     await caller.call(methods.leaseGrant, { id: lease, ttl: 60n })
     const call = caller.call(methods.lock, { name: toBytes('l'), lease })
     call.catch(() => {})

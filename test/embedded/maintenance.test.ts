@@ -23,7 +23,11 @@ test('status names the version, the leader, the size and what is wrong', async t
     memberId: 5n,
     alarm: AlarmType.noSpace,
   })
-  t.deepEqual((await callers[0].call(methods.status, {})).errors, ['memberID:5 alarm:NOSPACE '])
+  await callers[0].call(methods.alarm, { action: AlarmAction.activate, alarm: AlarmType.corrupt })
+  t.deepEqual((await callers[0].call(methods.status, {})).errors, [
+    'memberID:5 alarm:NOSPACE ',
+    'alarm:CORRUPT ',
+  ])
   await server.close()
 })
 
@@ -41,6 +45,9 @@ test('a full database raises NOSPACE: no more puts and leases, but everything el
   const small = { kind: 'put' as const, value: { key: toBytes('k') } }
   await t.throwsAsync(caller.call(methods.put, small.value), NO_SPACE)
   await t.throwsAsync(caller.call(methods.txn, { success: [{ request: small }] }), NO_SPACE)
+  // What a real server overlooks.
+  const nested = { kind: 'txn' as const, value: { success: [{ request: small }] } }
+  await caller.call(methods.txn, { success: [{ request: nested }] })
   await t.throwsAsync(caller.call(methods.leaseGrant, { ttl: 60n }), NO_SPACE)
   await caller.call(methods.leaseRevoke, { id: 1n })
   const { header: now } = await caller.call(methods.deleteRange, { key: toBytes('big') })
@@ -68,10 +75,79 @@ test('alarms are raised once, told by kind, and disarmed by name', async t => {
   const disarm = { ...raise, action: AlarmAction.deactivate }
   t.is((await caller.call(methods.alarm, disarm)).alarms.length, 1)
   t.is((await caller.call(methods.alarm, disarm)).alarms.length, 0)
-  await caller.call(methods.alarm, { ...raise, alarm: AlarmType.corrupt })
-  await t.throwsAsync(caller.call(methods.put, { key: toBytes('k') }), {
-    message: 'etcdserver: corrupt cluster',
-  })
+  await server.close()
+})
+
+test('CORRUPT stops every write and the end of leases, and nothing that only reads, until it is disarmed', async t => {
+  const runtime = new FakeRuntime()
+  const { caller, server } = await startDirect({ runtime })
+  const key = toBytes('k')
+  await caller.call(methods.leaseGrant, { id: 1n, ttl: 10n })
+  const { header } = await caller.call(methods.put, { key, lease: 1n })
+  const raise = { action: AlarmAction.activate, memberId: 5n, alarm: AlarmType.corrupt }
+  await caller.call(methods.alarm, raise)
+  const range = { request: { kind: 'range' as const, value: { key } } }
+  const removal = { request: { kind: 'deleteRange' as const, value: { key } } }
+  const refused = (call: Promise<unknown>) => t.throwsAsync(call, { message: 'etcdserver: corrupt cluster' })
+  await refused(caller.call(methods.put, { key }))
+  await refused(caller.call(methods.deleteRange, { key }))
+  await refused(caller.call(methods.txn, { success: [range], failure: [removal] }))
+  await refused(caller.call(methods.compact, { revision: header!.revision }))
+  await refused(caller.call(methods.leaseGrant, { ttl: 10n }))
+  await refused(caller.call(methods.leaseRevoke, { id: 1n }))
+  await refused(caller.call(methods.lock, { name: toBytes('l') }))
+  await refused(caller.call(methods.lock, { name: toBytes('l'), lease: 1n }))
+  await refused(caller.call(methods.unlock, { key }))
+  await t.throwsAsync(caller.call(methods.put, {}), { message: 'etcdserver: key is not provided' })
+  await runtime.advance(20_000)
+  const read = await caller.call(methods.txn, { success: [range] })
+  t.deepEqual([read.header!.revision, read.succeeded], [header!.revision, true])
+  t.is((await caller.call(methods.range, { key })).count, 1n)
+
+  await caller.call(methods.alarm, { ...raise, action: AlarmAction.deactivate })
+  t.is((await caller.call(methods.range, { key })).count, 0n)
+  await caller.call(methods.put, { key })
+  await server.close()
+})
+
+test('an alarm neither gives a permission nor is told to who has none', async t => {
+  const { caller, server } = await startDirect()
+  const key = toBytes('k')
+  for (const name of ['root', 'ann']) await caller.call(methods.userAdd, { name, password: `of ${name}` })
+  await caller.call(methods.userGrantRole, { user: 'root', role: 'root' })
+  await caller.call(methods.authEnable, {})
+  const { token } = await caller.call(methods.authenticate, { name: 'ann', password: 'of ann' })
+  const raise = { action: AlarmAction.activate, memberId: 5n, alarm: AlarmType.noSpace }
+  await caller.call(methods.alarm, raise, { token })
+  const impostor = { token: 'ann.1' }
+  const invalid = { message: 'etcdserver: invalid auth token' }
+  const denied = { message: 'etcdserver: permission denied' }
+  await t.throwsAsync(caller.call(methods.put, { key }, impostor), invalid)
+  await t.throwsAsync(caller.call(methods.leaseGrant, { ttl: 60n }, impostor), invalid)
+  await t.throwsAsync(caller.call(methods.put, { key }, { token }), denied)
+  await t.throwsAsync(caller.call(methods.deleteRange, { key }, { token }), denied)
+  await t.throwsAsync(caller.call(methods.userList, {}, { token }), denied)
+  await server.close()
+})
+
+test('of two kinds of alarms the latest is in force, and none once one of them is disarmed', async t => {
+  const { caller, server } = await startDirect()
+  const alarm = (action: AlarmAction, memberId: bigint, alarm: AlarmType) =>
+    caller.call(methods.alarm, { action, memberId, alarm })
+  const { activate, deactivate } = AlarmAction
+  const put = () => caller.call(methods.put, { key: toBytes('k') })
+  const remove = () => caller.call(methods.deleteRange, { key: toBytes('k') })
+  await alarm(activate, 5n, AlarmType.corrupt)
+  await alarm(activate, 5n, AlarmType.noSpace)
+  await t.throwsAsync(put(), NO_SPACE)
+  await remove()
+  await alarm(activate, 6n, AlarmType.corrupt)
+  await remove()
+  await alarm(deactivate, 6n, AlarmType.corrupt)
+  await t.throwsAsync(put(), NO_SPACE)
+  await alarm(deactivate, 5n, AlarmType.corrupt)
+  await put()
+  t.is((await caller.call(methods.alarm, {})).alarms.length, 1)
   await server.close()
 })
 

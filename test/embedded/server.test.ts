@@ -1,4 +1,6 @@
+import http2 from 'node:http2'
 import net from 'node:net'
+import { gzipSync } from 'node:zlib'
 import test from 'ava'
 import { startEtcd } from '../../src/embedded/index.ts'
 import { connect, prefix } from '../../src/index.ts'
@@ -88,6 +90,18 @@ test('without sockets nothing is left either', async t => {
   t.is(runtime.pendingTimers, 0)
 })
 
+test('a watch whose stream breaks while it is told that it is one leaves nothing behind', async t => {
+  const runtime = new FakeRuntime()
+  const { server, caller } = await startDirect({ runtime })
+  server.faults.loseReplies({ method: 'Watch' })
+  const stream = caller.stream(methods.watch)
+  stream.send({ request: { kind: 'create', value: { key: toBytes('a'), progressNotify: true } } })
+  await arrive()
+  t.is(stream.end?.status, 14)
+  t.is(runtime.pendingTimers, 0)
+  await server.close()
+})
+
 test('a port in use and wrong options are told apart, in words', async t => {
   await using server = await startEtcd()
   const port = Number(server.endpoints[0]!.split(':')[1])
@@ -112,12 +126,28 @@ test('a server starts with what another one knew', async t => {
   await old.put('a', '2', { lease: lease.id })
   const parts: Uint8Array[] = []
   for await (const part of old.maintenance.snapshot()) parts.push(part)
-  await using after = await startEtcd({ port: false, snapshot: Buffer.concat(parts) })
+  const snapshot = Buffer.concat(parts)
+  await using after = await startEtcd({ port: false, snapshot })
+  // Whose bytes they are may use them for something else.
+  snapshot.fill(0)
   await using etcd = await connect(after.endpoints, { transport: after.transport })
   const kv = await etcd.get('a')
   t.like(kv, { modRevision: 3n, version: 2n, lease: lease.id })
+  t.deepEqual([kv?.name(), kv?.text()], ['a', '2'])
+  t.is((await etcd.get('a', { revision: 2n }))?.text(), '1')
   t.is((await etcd.put('a', '3')).revision, 4n)
   await t.throwsAsync(startEtcd({ snapshot: new Uint8Array(600) }), { instanceOf: TypeError })
+})
+
+test('a message too large is refused in words of etcd, and a much larger one before it is unpacked', async t => {
+  await using server = await startEtcd()
+  const refusals = await Promise.all(
+    [3 * 2 ** 20, 64 * 2 ** 20].map(bytes => askCompressed(server.endpoints[0]!, new Uint8Array(bytes))),
+  )
+  t.like(refusals, [
+    { status: '8', message: 'grpc: received message larger than max (3145728 vs. 2097152)' },
+    { status: '8', message: 'Received message that decompresses to a size larger than 18874368' },
+  ])
 })
 
 test('the same random numbers make the same server', async t => {
@@ -137,3 +167,36 @@ test('errors of etcd reach a client over a socket with their status and words', 
   const error = await t.throwsAsync(etcd.put('a', 'v', { lease: 99n }))
   t.like(error, { code: 'LEASE_NOT_FOUND', grpcStatus: 5 })
 })
+
+/** How a call ends whose request comes packed. */
+async function askCompressed(
+  endpoint: string,
+  message: Uint8Array,
+): Promise<{ readonly status: unknown; readonly message: string }> {
+  const session = http2.connect(`http://${endpoint}`)
+  try {
+    const stream = session.request({
+      ':method': 'POST',
+      ':path': methods.put.path,
+      'content-type': 'application/grpc',
+      'grpc-encoding': 'gzip',
+      te: 'trailers',
+    })
+    const packed = gzipSync(message)
+    const frame = Buffer.alloc(5 + packed.length)
+    frame.writeUInt8(1, 0)
+    frame.writeUInt32BE(packed.length, 1)
+    frame.set(packed, 5)
+    stream.end(frame)
+    // A refusal that is all there is comes in the headers.
+    const ended = await new Promise<http2.IncomingHttpHeaders>((resolve, reject) => {
+      const look = (headers: http2.IncomingHttpHeaders) => {
+        if (headers['grpc-status'] !== undefined) resolve(headers)
+      }
+      stream.on('response', look).on('trailers', look).on('error', reject).resume()
+    })
+    return { status: ended['grpc-status'], message: decodeURIComponent(String(ended['grpc-message'])) }
+  } finally {
+    session.destroy()
+  }
+}

@@ -78,6 +78,44 @@ test('after a GOAWAY calls under way are answered, new ones take a new connectio
   t.true(kvs.every(kv => kv.version === 1n))
 })
 
+test('without a socket, too, calls under way are answered after a GOAWAY, and new ones take a new connection', async t => {
+  await using server = await startEtcd()
+  const [endpoint] = server.endpoints
+  await using etcd = await connect(endpoint!, { transport: server.transport })
+  await using witness = await connect(endpoint!, { transport: server.transport })
+  const seen = witness.watch(prefix('k/'))
+  await seen.ready
+  server.faults.delay({ method: 'Put', replyMs: 500, times: 3 })
+  let answered = 0
+  const under = Array.from({ length: 3 }, (_, at) => etcd.put(`k/${at}`, '').then(() => answered++))
+  await written(seen, 3)
+  server.faults.goAway()
+  await etcd.put('new', '')
+  t.is(answered, 0, 'new calls did not wait for the old ones')
+  await Promise.all(under)
+  const { kvs } = await witness.range(prefix('k/'))
+  t.deepEqual(
+    kvs.map(kv => kv.version),
+    [1n, 1n, 1n],
+  )
+})
+
+test('without a socket, too, what goes on after a GOAWAY ends with its connection', async t => {
+  await using server = await startEtcd()
+  await using etcd = await connect(server.endpoints[0]!, { transport: server.transport })
+  const { id } = await etcd.lease.grant(60)
+  const leader = await etcd.serverElection.campaign('e', id, 'ada')
+  const leaders = etcd.serverElection.observe('e')[Symbol.asyncIterator]()
+  t.is((await leaders.next()).value?.text(), 'ada')
+  server.faults.goAway()
+  await etcd.get('new connection')
+  await etcd.serverElection.proclaim(leader, 'eve')
+  t.is((await leaders.next()).value?.text(), 'eve', 'the stream goes on')
+  const end = t.throwsAsync(async () => leaders.next(), { code: 'UNAVAILABLE' })
+  server.faults.disconnect()
+  await end
+})
+
 test('a watch and a session outlive a GOAWAY', async t => {
   await using all = await bench()
   const { server, etcd, witness } = all
@@ -91,6 +129,20 @@ test('a watch and a session outlive a GOAWAY', async t => {
   t.deepEqual(await written(watch, 5), ['k/0', 'k/1', 'k/2', 'k/3', 'k/4'])
   t.is(session.state, 'active')
   await session.close()
+})
+
+test('what a client observes through a connection that has gone away ends with the client', async t => {
+  await using all = await bench()
+  const { server, etcd } = all
+  const { id } = await etcd.lease.grant(60)
+  await etcd.serverElection.campaign('e', id, 'ada')
+  const leaders = etcd.serverElection.observe('e')[Symbol.asyncIterator]()
+  t.is((await leaders.next()).value?.text(), 'ada')
+  server.faults.goAway()
+  const pending = t.throwsAsync(async () => leaders.next(), { code: 'CLIENT_CLOSED' })
+  await etcd.get('e')
+  await etcd.close()
+  await pending
 })
 
 test('a watch whose stream is cut goes on without a gap, on the connection it had', async t => {

@@ -91,6 +91,11 @@ test('material that is none, or does not fit, is named before anything listens',
   const broken = cert.replace(/\n.{8}/, '\nAAAAAAAA')
   const unread = await t.throwsAsync(startEtcd({ tls: { cert: broken, key } }), { instanceOf: TypeError })
   t.true(unread.message.startsWith('startEtcd: tls.cert cannot be read: '), unread.message)
+  // The first of the chain is read by anybody, those behind it by OpenSSL alone.
+  const chain = await t.throwsAsync(startEtcd({ tls: { cert: `${cert}\n${broken}`, key } }), {
+    instanceOf: TypeError,
+  })
+  t.true(chain.message.startsWith('startEtcd: tls.cert cannot be read: '), chain.message)
   await t.throwsAsync(startEtcd({ port: false, tls: { cert, key } }), {
     message: 'startEtcd: tls is for sockets, and port: false opens none',
   })

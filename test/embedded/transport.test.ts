@@ -64,6 +64,29 @@ test('a cancelled stream ends once, and its watches with it', async t => {
   t.is(ends.length, 1)
 })
 
+test('a call that comes to a link that broke ends with it, and is not carried out', async t => {
+  const { server, caller } = await startDirect()
+  server.faults.disconnect()
+  const outcomes: UnaryOutcome[] = []
+  caller.link.unary(methods.put.path, put('a'), {}, outcome => outcomes.push(outcome))
+  t.is(outcomes.length, 0)
+  await arrive()
+  t.like(outcomes, [{ kind: 'failure', failure: { status: 14 } }])
+  const other = await connectTo(server.transport, server.endpoints[0]!)
+  t.is((await other.call(methods.range, { key: toBytes('a') })).count, 0n)
+})
+
+test('a call that crosses a GOAWAY is answered, and breaks with its connection', async t => {
+  const { server, caller } = await startDirect()
+  server.faults.goAway()
+  await caller.call(methods.put, { key: toBytes('a') })
+  server.faults.pause()
+  const answer = caller.call(methods.put, { key: toBytes('a') })
+  await arrive()
+  server.faults.disconnect()
+  t.like(await t.throwsAsync(answer), { failure: { status: 14, sent: true } })
+})
+
 test('closing a link fails every call on it, once', async t => {
   const { caller } = await startDirect()
   const outcomes: UnaryOutcome[] = []

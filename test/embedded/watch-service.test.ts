@@ -97,6 +97,25 @@ test('filters leave out what nobody asked for, and previous values come when ask
   )
 })
 
+test('of a key that is deleted and put in one revision, the deletion alone tells what it was', async t => {
+  const { caller, put, create, take } = await setUp()
+  await put('a', 'old')
+  await create({ key: toBytes('a'), prevKv: true })
+  await take()
+  await caller.call(methods.txn, {
+    success: [
+      { request: { kind: 'deleteRange', value: { key: toBytes('a'), rangeEnd: Uint8Array.of(0) } } },
+      { request: { kind: 'put', value: { key: toBytes('a'), value: toBytes('new') } } },
+    ],
+  })
+  const [response] = await take()
+  t.is(shown(response!), '-a@3 +a@3')
+  t.deepEqual(
+    response!.events.map(({ prevKv }) => prevKv && text(prevKv.value)),
+    ['old', undefined],
+  )
+})
+
 test('ids are given from 0 on, or chosen, but not twice', async t => {
   const { create, take } = await setUp()
   await create({ key: toBytes('a'), watchId: 1n })
@@ -176,10 +195,11 @@ test('an idle watch is told of progress at intervals, a busy one is not', async 
   await create({ key: toBytes('a'), progressNotify: true })
   await take()
   await put('b')
+  const told = { watchId: 0n, header: { revision: 2n }, events: [] }
   await runtime.advance(1100)
-  t.is((await take()).length, 0)
+  t.like(await take(), [told])
   await runtime.advance(1100)
-  t.like(await take(), [{ watchId: 0n, header: { revision: 2n }, events: [] }])
+  t.like(await take(), [told])
   await put('a')
   await take()
   await runtime.advance(1100)

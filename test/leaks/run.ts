@@ -2,6 +2,7 @@
  * Does everything a client does, over and over, on an embedded etcd in this process, and tells what was left
  * behind. The exit status is 1 if anything grew or stayed.
  */
+import '../support/fatal-warnings.ts'
 import { parseArgs } from 'node:util'
 import { setFlagsFromString } from 'node:v8'
 import { commandLine, oneOf, wholeNumber } from '../support/command.ts'

@@ -196,6 +196,26 @@ export const scenarios: readonly Scenario[] = [
     },
   },
   {
+    name: 'give up waiting for another task of the session',
+    async open({ connect }) {
+      const etcd = await connect()
+      const session = await etcd.session({ ttl: LONG_TTL })
+      const held = await session.mutex('locks/kept').lock()
+      return {
+        async cycle() {
+          const leaving = new AbortController()
+          const left = session.mutex('locks/kept').lock({ signal: leaving.signal })
+          leaving.abort()
+          await left.catch(() => {})
+        },
+        async close() {
+          await held.unlock()
+          await etcd.close()
+        },
+      }
+    },
+  },
+  {
     name: 'transactions, alone, together and waiting',
     async open({ connect, signal }) {
       const etcd = await connect()

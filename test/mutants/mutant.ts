@@ -12,7 +12,7 @@ export interface Mutant {
   readonly replace: string
   /** The tests that must see it, the cheapest first. */
   readonly tests: readonly Suspect[]
-  /** Recipes whose simulation must see it, too. */
+  /** Recipes whose simulation is set upon it, too. With `--simulations-only` it survives unless one of them sees it. */
   readonly simulations?: readonly string[]
 }
 

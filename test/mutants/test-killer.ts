@@ -106,9 +106,12 @@ export function nameOf({ file, title }: Suspect): string {
 
 function firstFailure({ failed, passed, ended }: Results, titles: readonly string[]): string | undefined {
   // What fails beside the tests is often what a failed test left behind.
-  const failure = failed.find(title => titles.includes(title)) ?? failed[0]
-  if (failure !== undefined) return failure
-  return ended ? undefined : titles.find(title => !passed.includes(title))
+  const failure = failed.find(title => titles.includes(title))
+  if (failure !== undefined || (ended && failed.length === 0)) return failure
+  // A failure that ends its process is told without the name of its test.
+  const [only, another] = titles
+  if (another === undefined) return only
+  return failed[0] ?? titles.find(title => !passed.includes(title))
 }
 
 /** As the whole proof runs them: what would pass unnoticed otherwise fails. */

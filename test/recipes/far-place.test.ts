@@ -4,6 +4,7 @@ import { approach } from '../../recipes/internal/line/far-place.ts'
 import { oneAtATime } from '../../recipes/internal/line/rule.ts'
 import type { Engine } from '../../src/client/engine.ts'
 import type { WatchSink, WatchSpec } from '../../src/client/watcher.ts'
+import { AbortFanOut } from '../../src/support/abort.ts'
 import { mapKey } from '../../src/wire/bytes.ts'
 import { EtcdError } from '../../src/wire/errors.ts'
 import type { Event, KeyValue } from '../../src/wire/gen/kv.g.ts'
@@ -104,6 +105,7 @@ function arrange() {
   const watches: { readonly spec: WatchSpec; readonly sink: WatchSink; cancelled: boolean }[] = []
   const requests: Asked[] = []
   const engine = {
+    aborts: new AbortFanOut(),
     runtime,
     recipeWatches: {
       watch: (spec: WatchSpec, sink: WatchSink) => {
@@ -129,6 +131,7 @@ function arrange() {
     },
   }
   const result = approach({
+    ours: 1,
     engine: engine as unknown as Engine,
     prefix: Buffer.from('lock/'),
     rule: oneAtATime,

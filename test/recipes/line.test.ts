@@ -2,7 +2,8 @@ import test from 'ava'
 import { type Entry, entryOf } from '../../recipes/internal/line/entry.ts'
 import { Line } from '../../recipes/internal/line/line.ts'
 import type { Place } from '../../recipes/internal/line/place.ts'
-import { oneAtATime } from '../../recipes/internal/line/rule.ts'
+import { oneAtATime, type Rule } from '../../recipes/internal/line/rule.ts'
+import { rules, valueIn } from '../../recipes/internal/read-write/read-write.ts'
 import type { Engine } from '../../src/client/engine.ts'
 import type { WatchSink, WatchSpec } from '../../src/client/watcher.ts'
 import { EtcdError } from '../../src/wire/errors.ts'
@@ -12,6 +13,7 @@ import { FakeRuntime, settle } from '../support/fake-runtime.ts'
 
 const PREFIX = Buffer.from('lock/')
 const TTL_MS = 10_000
+const NOTHING = new Uint8Array(0)
 
 test('a place whose answer is from before the opening of the watch is read again', async t => {
   const scene = new Scene()
@@ -134,6 +136,44 @@ test('deletions seen while an acquisition is on its way count against its answer
   t.true(second.hasTurn)
 })
 
+test('a downgrade that comes while the line is being read counts against an answer from before it', async t => {
+  const scene = new Scene(rules.read)
+  const writer = entry('a', 4n, valueIn('write', NOTHING))
+  const place = scene.join(entry('b', 5n, valueIn('read', NOTHING)), 5n, [writer])
+  scene.watch.opened(6n)
+  await scene.written('a', 4n, 7n, valueIn('read', NOTHING))
+  t.false(place.hasTurn, 'the set is from before the watch')
+  await scene.answer(6n, [writer, place.mine])
+  await settle()
+  t.true(place.hasTurn)
+})
+
+test('a downgrade seen while an acquisition is on its way counts against its answer, and against no other key of that name', async t => {
+  const scene = new Scene(rules.read)
+  const first = scene.join(entry('b', 5n, valueIn('read', NOTHING)), 5n, [
+    entry('a', 4n, valueIn('write', NOTHING)),
+  ])
+  scene.watch.opened(5n)
+  scene.line.begin()
+  await scene.written('a', 4n, 8n, valueIn('read', NOTHING))
+  t.true(first.hasTurn)
+  const join = (ahead: Entry, revision: bigint) => {
+    const place = new Standing(entry('c', 7n, valueIn('read', NOTHING)), { rule: rules.read })
+    scene.line.join(place, { revision, entries: [ahead, place.mine], truncated: false })
+    return place
+  }
+  const [earlier, another, later] = [
+    join(entry('a', 4n, valueIn('write', NOTHING)), 7n),
+    join(entry('a', 6n, valueIn('write', NOTHING)), 7n),
+    join(entry('a', 4n, valueIn('write', NOTHING)), 9n),
+  ]
+  scene.line.answered()
+  await settle()
+  t.true(earlier.hasTurn)
+  t.false(another.hasTurn)
+  t.false(later.hasTurn, 'what it shows has been written since')
+})
+
 test('a lost event is made up for by the reading every two TTLs', async t => {
   const scene = new Scene()
   const place = scene.join(entry('b', 5n), 5n, [entry('a', 4n)])
@@ -142,6 +182,51 @@ test('a lost event is made up for by the reading every two TTLs', async t => {
   t.is(scene.reads.length, 1)
   await scene.answer(30n, [place.mine])
   t.true(place.hasTurn)
+})
+
+test('a lost event is made up for within two of the own TTL, however long the others of the client wait', async t => {
+  const scene = new Scene()
+  const patient = scene.join(entry('b', 5n), 5n, [entry('a', 4n)], 3_600_000)
+  scene.watch.opened(5n)
+  await scene.runtime.advance(1000)
+  const place = scene.join(entry('c', 6n), 6n, [entry('a', 4n), patient.mine])
+  await scene.runtime.advance(2 * TTL_MS - 1)
+  t.is(scene.reads.length, 0)
+  await scene.runtime.advance(1)
+  t.is(scene.reads.length, 1)
+  await scene.answer(30n, [place.mine])
+  t.true(place.hasTurn)
+  t.deepEqual(patient.ends, ['LOCK_LOST'])
+  await scene.runtime.advance(2 * TTL_MS)
+  t.is(scene.reads.length, 2, 'and again')
+  scene.line.leave(place)
+  t.is(scene.runtime.pendingTimers, 0)
+})
+
+test('a place that is not seen among others of its creation is not lost by that', async t => {
+  const scene = new Scene()
+  const place = scene.join(entry('b', 5n), 5n, [entry('a', 4n)])
+  scene.watch.opened(5n)
+  await scene.runtime.advance(2 * TTL_MS)
+  await scene.answer(6n, [entry('a', 4n), entry('c', 5n)], true)
+  t.deepEqual(place.ends, [])
+  await scene.runtime.advance(2 * TTL_MS)
+  await scene.answer(7n, [entry('a', 4n), entry('d', 6n)], true)
+  t.deepEqual(place.ends, ['LOCK_LOST'], 'whoever came later is seen instead')
+})
+
+test('a reading shows all keys created together with that of a place', async t => {
+  const scene = new Scene()
+  const place = new Standing(entry('b', 5n), { ours: 64 })
+  scene.line.join(new Standing(entry('c', 6n)), undefined)
+  scene.line.join(place, undefined)
+  scene.watch.opened(7n)
+  t.is(scene.reads.at(-1)?.limit, 64n + 64n)
+  scene.line.leave(place)
+  await scene.runtime.advance(2 * TTL_MS)
+  await scene.answer(8n, [entry('c', 6n)])
+  await scene.runtime.advance(2 * TTL_MS)
+  t.is(scene.reads.at(-1)?.limit, 64n + 1n)
 })
 
 test('the watch is from now on, without writes where values are ignored, and never resumed', t => {
@@ -202,9 +287,11 @@ class Scene {
   cancelled = false
   emptied = false
   readonly line: Line
+  readonly #rule: Rule
   #sink: WatchSink | undefined
 
-  constructor() {
+  constructor(rule: Rule = oneAtATime) {
+    this.#rule = rule
     const engine = {
       runtime: this.runtime,
       recipeWatches: {
@@ -219,17 +306,18 @@ class Scene {
         },
       },
       submitter: {
-        submit: ({ atLeast }: { atLeast: bigint }) =>
+        submit: ({ atLeast, request }: { atLeast: bigint; request: { limit: bigint } }) =>
           new Promise((resolve, reject) => {
             this.reads.push({
               atLeast,
+              limit: request.limit,
               answer: resolve,
               fail: code => reject(new EtcdError(code, 'refused', { outcome: 'rejected' })),
             })
           }),
       },
     }
-    this.line = new Line(engine as unknown as Engine, PREFIX, 'ignored', () => {
+    this.line = new Line(engine as unknown as Engine, PREFIX, rule.values, () => {
       this.emptied = true
     })
   }
@@ -239,8 +327,8 @@ class Scene {
   }
 
   /** Stands in the line, as the answer to its creation showed it. */
-  join(mine: Entry, revision: bigint, ahead: readonly Entry[]): Standing {
-    const place = new Standing(mine)
+  join(mine: Entry, revision: bigint, ahead: readonly Entry[], ttlMs = TTL_MS): Standing {
+    const place = new Standing(mine, { rule: this.#rule, ttlMs })
     this.line.begin()
     this.line.join(place, { revision, entries: [...ahead, mine], truncated: false })
     this.line.answered()
@@ -248,14 +336,14 @@ class Scene {
   }
 
   /** Answers the latest reading. */
-  async answer(revision: bigint, entries: readonly Entry[]): Promise<void> {
+  async answer(revision: bigint, entries: readonly Entry[], more = false): Promise<void> {
     const kvs = entries.map(({ key, createRevision, lease, value }) => ({
       key,
       createRevision,
       lease,
       value,
     }))
-    this.reads.at(-1)!.answer({ header: { revision }, kvs, more: false } as unknown as RangeResponse)
+    this.reads.at(-1)!.answer({ header: { revision }, kvs, more } as unknown as RangeResponse)
     await settle()
   }
 
@@ -264,23 +352,35 @@ class Scene {
     this.watch.revision(revision, [deletion(suffix, revision)])
     await settle()
   }
+
+  async written(suffix: string, createRevision: bigint, revision: bigint, value: Uint8Array): Promise<void> {
+    await settle()
+    const kv = { ...entry(suffix, createRevision, value), modRevision: revision }
+    this.watch.revision(revision, [{ type: 0, kv } as unknown as Event])
+    await settle()
+  }
 }
 
 interface Read {
   readonly atLeast: bigint
+  readonly limit: bigint
   answer(response: RangeResponse): void
   fail(code: 'UNAVAILABLE' | 'PERMISSION_DENIED'): void
 }
 
 class Standing implements Place {
-  readonly rule = oneAtATime
-  readonly ttlMs = TTL_MS
   readonly mine: Entry
+  readonly rule: Rule
+  readonly ttlMs: number
+  readonly ours: number
   hasTurn = false
   readonly ends: string[] = []
 
-  constructor(mine: Entry) {
+  constructor(mine: Entry, { rule = oneAtATime, ttlMs = TTL_MS, ours = 1 }: Partial<Place> = {}) {
     this.mine = mine
+    this.rule = rule
+    this.ttlMs = ttlMs
+    this.ours = ours
   }
 
   onTurn(): void {
@@ -292,12 +392,12 @@ class Standing implements Place {
   }
 }
 
-function entry(suffix: string, createRevision: bigint): Entry {
+function entry(suffix: string, createRevision: bigint, value: Uint8Array = NOTHING): Entry {
   return entryOf({
     key: Buffer.from(`lock/${suffix}`),
     createRevision,
     lease: 1n,
-    value: new Uint8Array(0),
+    value,
   } as unknown as KeyValue)
 }
 

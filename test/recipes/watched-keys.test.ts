@@ -81,7 +81,7 @@ test('a reading that was overtaken by a new watch is not used', async t => {
 })
 
 test('now and then the keys are read again, and a lost event is found', async t => {
-  const { sink, reads, told, runtime } = opened(20n)
+  const { sink, reads, told, unchanged, runtime } = opened(20n)
   await reads[0]!.answer(20n, [key('a', 5n)])
   await runtime.advance(EVERY_MS)
   t.is(reads.length, 2)
@@ -92,6 +92,7 @@ test('now and then the keys are read again, and a lost event is found', async t 
   await runtime.advance(EVERY_MS)
   await reads[2]!.answer(35n, [key('b', 22n), key('c', 33n)])
   t.is(told.length, 3, 'the same again is no news')
+  t.deepEqual(unchanged, [35n])
 })
 
 test('while the watch cannot be opened the keys are read all the same', async t => {
@@ -248,6 +249,7 @@ function arrange(range = RANGE) {
   const scene = new Scene()
   const told: string[] = []
   const states: KeysState[] = []
+  const unchanged: bigint[] = []
   const ended: string[] = []
   const { stop } = watchKeys(scene.engine, range, {
     changed: state => {
@@ -255,9 +257,11 @@ function arrange(range = RANGE) {
       const names = [...state.kvs.keys()].toSorted().map(name => ` ${name}`)
       told.push(`${state.revision}:${names.join('')}`)
     },
+    unchanged: revision => unchanged.push(revision),
     ended: ({ code }) => ended.push(code),
   })
-  return { runtime: scene.runtime, watches: scene.watches, reads: scene.reads, told, states, ended, stop }
+  const { runtime, watches, reads } = scene
+  return { runtime, watches, reads, told, states, unchanged, ended, stop }
 }
 
 function opened(revision: bigint, range = RANGE) {

@@ -70,6 +70,55 @@ test('a session that is lost has its lease revoked, and tells of the loss in the
   t.is(transport.onlyOpen.request(methods.leaseRevoke).id, session.leaseId)
 })
 
+test('whatever is attached, the lease is not renewed for longer than closing may take', async t => {
+  const { transport, runtime, session } = await arrange()
+  session.attach({ [Symbol.asyncDispose]: () => new Promise(() => {}) })
+  const closing = t.throwsAsync(session.close(), { code: 'TIMEOUT' } as object)
+  await runtime.advance(4999)
+  t.false(session.signal.aborted)
+  await runtime.advance(1)
+  t.true(session.signal.aborted)
+  t.is(session.state, 'closed')
+  t.is(transport.onlyOpen.request(methods.leaseRevoke).id, session.leaseId)
+  transport.onlyOpen.answer()
+  await closing
+  await t.throwsAsync(session.close(), { message: /what is attached .* within 5000 ms/ })
+})
+
+test('what is attached may close the session itself: it ends once, when all is disposed of', async t => {
+  const { transport, session } = await arrange()
+  const disposed = deferred<void>()
+  const states: string[] = []
+  session.on('state', state => states.push(state))
+  session.attach({ [Symbol.asyncDispose]: () => disposed.promise })
+  let inner: Promise<void> | undefined
+  session.attach({
+    async [Symbol.asyncDispose]() {
+      inner = session.close()
+    },
+  })
+  const closing = session.close()
+  await settle()
+  t.deepEqual(transport.open, [])
+  t.false(session.signal.aborted)
+  disposed.resolve()
+  await settle()
+  transport.onlyOpen.answer()
+  await closing
+  await inner
+  t.deepEqual(states, ['closed'])
+  t.deepEqual(transport.open, [])
+})
+
+test('nothing may be given up half-way that ends a session: it takes no signal', async t => {
+  const { transport, session } = await arrange()
+  const options = { signal: new AbortController().signal } as object
+  for (const leaving of [session.close(options), session.orphan(options)])
+    await t.throwsAsync(leaving, { instanceOf: TypeError, message: /unknown option 'signal'/ })
+  t.is(session.state, 'active')
+  t.deepEqual(transport.open, [])
+})
+
 async function arrange() {
   const transport = new FakeTransport()
   const runtime = new FakeRuntime()

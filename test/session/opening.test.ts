@@ -23,7 +23,35 @@ test('a resumed lease is believed in only for what was left of it', async t => {
   await settle()
   await runtime.advance(500)
   transport.onlyOpen.answer({ id: 5n, ttl: 4n, grantedTtl: 10n })
-  t.is((await opening).remainingMs, BELIEF_MS - 6000 - 500)
+  t.is(
+    (await opening).remainingMs,
+    4000 * 0.99 - 50 - 500,
+    'before the server, by the margins of a TTL of 4 s',
+  )
+})
+
+test('of a resumed lease just what is left counts, however long its TTL', async t => {
+  const { transport, open } = await arrange()
+  const opening = open({ resume: 5n })
+  await settle()
+  transport.onlyOpen.answer({ id: 5n, ttl: 30n, grantedTtl: 3600n })
+  const session = await opening
+  t.is(session.state, 'active')
+  t.is(session.remainingMs, 30_000 * 0.99 - 50)
+})
+
+test('a lease a new leader has given more than its TTL is believed in for that, and renewed once', async t => {
+  const { transport, runtime, open } = await arrange()
+  const opening = open({ resume: 5n })
+  await settle()
+  transport.onlyOpen.answer({ id: 5n, ttl: 14n, grantedTtl: 10n })
+  t.is((await opening).remainingMs, BELIEF_MS)
+  await settle()
+  const [stream] = transport.streams
+  t.is(stream!.sent.length, 1)
+  stream!.answer({ id: 5n, ttl: 10n })
+  await runtime.advance(1000)
+  t.is(stream!.sent.length, 1)
 })
 
 test('a lease that may have been granted to nobody is revoked', async t => {

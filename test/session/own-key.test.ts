@@ -75,6 +75,28 @@ test('who gives up passes its turn on', async t => {
   await t.throwsAsync(own.enter(leaving.signal), { message: 'leaves' })
 })
 
+test('whoever gives up is no longer there when the turn is passed on, however many there were', async t => {
+  const { ownKeys } = keys()
+  const own = ownKeys.of(Buffer.from('lock/1'))
+  const turn = own.tryEnter()
+  const leaving = new AbortController()
+  const left = Array.from({ length: 1000 }, () => t.throwsAsync(own.enter(leaving.signal)))
+  const next = own.enter()
+  leaving.abort(new Error('leaves'))
+  await Promise.all(left)
+  turn?.end()
+  let isNext = false
+  void next.then(() => {
+    isNext = true
+  })
+  // One turn of the queue of promises: there is nobody to be passed over.
+  await undefined
+  t.true(isNext)
+  t.is(own.tryEnter(), undefined)
+  ;(await next).end()
+  t.is(ownKeys.size, 0)
+})
+
 test('nobody waits for a key once the session closes', async t => {
   const { ownKeys, closing } = keys()
   const own = ownKeys.of(Buffer.from('lock/1'))

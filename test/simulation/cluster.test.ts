@@ -78,6 +78,35 @@ test('tokens that were forgotten are asked for again, without anybody noticing',
   })
 })
 
+test('after a GOAWAY a call under way is answered, and one that follows waits for no other', async t => {
+  await scene({}, async ({ etcd, cluster, world }) => {
+    cluster.faults.delay({ method: 'Put', replyMs: 500, times: 1 })
+    const order: string[] = []
+    const slow = etcd.put('a', '1').then(() => order.push('under way'))
+    await new Promise<void>(resolve => void world.after(10, 'later', resolve))
+    cluster.faults.goAway()
+    await new Promise<void>(resolve => void world.after(10, 'later', resolve))
+    await etcd.put('b', '2')
+    order.push('new')
+    await slow
+    t.deepEqual(order, ['new', 'under way'])
+  })
+})
+
+test('what goes on after a GOAWAY breaks with its connection', async t => {
+  await scene({}, async ({ etcd, cluster, world }) => {
+    cluster.faults.delay({ method: 'Put', replyMs: 500, times: 1 })
+    const slow = t.throwsAsync(etcd.put('a', '1'), { code: 'UNAVAILABLE' } as object)
+    await new Promise<void>(resolve => void world.after(10, 'later', resolve))
+    cluster.faults.goAway()
+    await new Promise<void>(resolve => void world.after(10, 'later', resolve))
+    cluster.faults.disconnect()
+    const error = await slow
+    t.true(EtcdError.is(error) && error.outcome === 'unknown')
+    t.is((await etcd.get('a'))?.text(), '1')
+  })
+})
+
 interface Scene {
   readonly world: World
   readonly cluster: Cluster

@@ -7,6 +7,7 @@ import { checkPlacesOfNobody } from '../checkers/places-of-nobody.ts'
 import { checkSessions } from '../checkers/sessions.ts'
 import { checkTransactions } from '../checkers/transactions.ts'
 import { truthOf } from '../checkers/truth-of.ts'
+import { fingerprintOf } from './fingerprint.ts'
 import { disturbing, type Plan } from './plan.ts'
 import { FAULTY_PART, type Played, play } from './play.ts'
 import { workloadOf } from './workloads/index.ts'
@@ -36,21 +37,28 @@ export async function run(plan: Plan, options: RunOptions = {}): Promise<Verdict
   const workload = workloadOf(plan.recipe)
   if (workload === undefined) throw new RangeError(`no such recipe to simulate: ${plan.recipe}`)
   const played = await play(plan, workload, options)
-  const violations = [
-    ...played.complaints,
-    ...checked(plan, played),
-    ...checkTransactions(played.history, played.transactions, assumptionsOf(plan)),
-  ]
+  const violations = violationsIn(played)
   if (options.twice === true) {
-    const again = await play(plan, workload)
-    if (again.hash !== played.hash)
+    const once = fingerprintOf(played, violations)
+    const second = await play(plan, workload)
+    const again = fingerprintOf(second, violationsIn(second))
+    if (again !== once)
       violations.push({
         rule: 'not-deterministic',
-        message: `played twice, it came to ${played.hash} and to ${again.hash}`,
+        message: `played twice, it came to ${once} and to ${again}`,
         involved: [],
       })
   }
   return { played, violations }
+}
+
+function violationsIn(played: Played): Violation[] {
+  const { plan, complaints, history, transactions } = played
+  return [
+    ...complaints,
+    ...checked(plan, played),
+    ...checkTransactions(history, transactions, assumptionsOf(plan)),
+  ]
 }
 
 function checked(plan: Plan, { history, sessions, overAtMs }: Played): readonly Violation[] {

@@ -1,14 +1,15 @@
 import type { Intervention } from '../checkers/history.ts'
 import { type FaultKind, faultKinds, type Plan } from './plan.ts'
 import type { Random } from './random.ts'
-import type { SimulatedProcess } from './simulated-process.ts'
+import type { GoingOn, SimulatedProcess } from './simulated-process.ts'
 import type { Stage } from './stage.ts'
 
 /** A fault as the plan names it: how often it strikes, and what it does then. */
 interface Fault {
   /** Between two strikes, on average, in milliseconds. */
   readonly everyMs: number
-  strike(nemesis: Strike): void
+  /** Was there anything to strike? */
+  strike(nemesis: Strike): boolean
 }
 
 interface Strike {
@@ -39,7 +40,7 @@ export class Nemesis {
     this.#parts = parts
   }
 
-  /** How often each fault has struck. */
+  /** How often each fault has struck something. */
   get strikes(): ReadonlyMap<FaultKind, number> {
     return this.#strikes
   }
@@ -68,13 +69,12 @@ export class Nemesis {
 
   #strike(kind: FaultKind, random: Random): void {
     const { stage, processes, spawn } = this.#parts
-    this.#strikes.set(kind, (this.#strikes.get(kind) ?? 0) + 1)
     stage.world.tell(() => `          ! ${kind}`)
-    FAULTS[kind].strike({
+    const struck = FAULTS[kind].strike({
       stage,
       random,
       process: () => {
-        const running = processes().filter(process => !process.isCrashed && !process.standsStill)
+        const running = processes().filter(process => process.isRunning)
         return running.length === 0 ? undefined : random.pick(running)
       },
       replace: process => {
@@ -82,6 +82,7 @@ export class Nemesis {
       },
       lasting: (forMs, lift) => this.#lastUntil(forMs, lift),
     })
+    if (struck) this.#strikes.set(kind, (this.#strikes.get(kind) ?? 0) + 1)
   }
 
   #lastUntil(forMs: number, action: () => void): void {
@@ -101,7 +102,7 @@ const ASKED = ['Txn', 'Txn', 'Put', 'Range', 'LeaseGrant', 'LeaseRevoke'] as con
 const FAULTS: Readonly<Record<FaultKind, Fault>> = {
   cut: {
     everyMs: 1500,
-    strike: ({ stage, random }) => somePath(stage, random)?.cut(),
+    strike: ({ stage, random }) => somePath(stage, random)?.cut() ?? false,
   },
   'black-hole': {
     everyMs: 8000,
@@ -115,7 +116,9 @@ const FAULTS: Readonly<Record<FaultKind, Fault>> = {
     everyMs: 6000,
     strike: ({ stage, random, lasting }) => {
       const path = somePath(stage, random)
-      if (path !== undefined) lasting(random.exponential(3000), path.slow(random.between(50, 2500)))
+      if (path === undefined) return false
+      lasting(random.exponential(3000), path.slow(random.between(50, 2500)))
+      return true
     },
   },
   'path-degrades': {
@@ -123,7 +126,7 @@ const FAULTS: Readonly<Record<FaultKind, Fault>> = {
     // As a network does that is about to fail: first answers are late, then there are none.
     strike: ({ stage, random, process, lasting }) => {
       const chosen = process()
-      if (chosen === undefined) return
+      if (chosen === undefined) return false
       const ttlMs = stage.plan.ttl * 1000
       const paths = stage.network.pathsOf(chosen)
       const byMs = random.between(100, 1500)
@@ -134,11 +137,15 @@ const FAULTS: Readonly<Record<FaultKind, Fault>> = {
           for (const one of mend) one()
         })
       })
+      return paths.length > 0
     },
   },
   'never-speaks': {
     everyMs: 10_000,
-    strike: strike => shutDoor(strike, 'never speaks'),
+    strike: strike => {
+      shutDoor(strike, 'never speaks')
+      return true
+    },
   },
   'member-killed': {
     everyMs: 12_000,
@@ -148,6 +155,7 @@ const FAULTS: Readonly<Record<FaultKind, Fault>> = {
       stage.cluster.breakConnections(member)
       // When it led, nobody leads for a while.
       if (random.chance(0.4)) lasting(random.between(900, 1700), stage.cluster.faults.loseLeader())
+      return true
     },
   },
   'all-members-down': {
@@ -162,6 +170,7 @@ const FAULTS: Readonly<Record<FaultKind, Fault>> = {
         for (const address of stage.cluster.endpoints) stage.network.setDoor(address, 'open')
         lift()
       })
+      return true
     },
   },
   'member-stopped': {
@@ -174,6 +183,7 @@ const FAULTS: Readonly<Record<FaultKind, Fault>> = {
         for (const one of mend) one()
         lift()
       })
+      return true
     },
   },
   'member-lags': {
@@ -182,23 +192,32 @@ const FAULTS: Readonly<Record<FaultKind, Fault>> = {
       const member = random.integer(0, stage.plan.members - 1)
       const ms = random.chance(0.2) ? Infinity : Math.ceil(random.exponential(500))
       lasting(random.exponential(4000), stage.cluster.faults.lag(member, ms))
+      return true
     },
   },
   'leader-lost': {
     everyMs: 15_000,
-    strike: ({ stage, random, lasting }) =>
-      lasting(
-        random.chance(0.8) ? random.between(900, 1700) : random.between(5000, 12_000),
-        stage.cluster.faults.loseLeader(),
-      ),
+    strike: ({ stage, random, lasting }) => {
+      const forMs = random.chance(0.8) ? random.between(900, 1700) : random.between(5000, 12_000)
+      lasting(forMs, stage.cluster.faults.loseLeader())
+      return true
+    },
   },
   'go-away': {
     everyMs: 5000,
-    strike: ({ stage, random }) => stage.cluster.faults.goAway(random.integer(0, stage.plan.members - 1)),
+    strike: strike => {
+      const member = memberInUse(strike)
+      if (member !== undefined) strike.stage.cluster.faults.goAway(member)
+      return member !== undefined
+    },
   },
   'streams-cut': {
     everyMs: 4000,
-    strike: ({ stage, random }) => stage.cluster.faults.cutStreams(random.integer(0, stage.plan.members - 1)),
+    strike: strike => {
+      const member = memberInUse(strike)
+      if (member !== undefined) strike.stage.cluster.faults.cutStreams(member)
+      return member !== undefined
+    },
   },
   'reply-lost': {
     everyMs: 2500,
@@ -206,11 +225,15 @@ const FAULTS: Readonly<Record<FaultKind, Fault>> = {
       const method = random.pick(ASKED)
       const then = random.pick(['disconnect', 'silence'] as const)
       lasting(5000, stage.cluster.faults.loseReplies({ method, times: random.integer(1, 3), then }))
+      return true
     },
   },
   'answer-garbled': {
     everyMs: 3000,
-    strike: ({ stage, random, lasting }) => lasting(5000, stage.network.garble(random.pick(ASKED))),
+    strike: ({ stage, random, lasting }) => {
+      lasting(5000, stage.network.garble(random.pick(ASKED)))
+      return true
+    },
   },
   'process-stopped': {
     everyMs: 9000,
@@ -222,48 +245,50 @@ const FAULTS: Readonly<Record<FaultKind, Fault>> = {
   },
   'process-sleeps': {
     everyMs: 15_000,
-    strike: ({ stage, random, process, lasting }) => {
-      const chosen = process()
-      if (chosen === undefined) return
-      const from = stage.world.nowMs
-      const wake = chosen.sleep(() =>
-        stage.recorder.stall({ process: chosen.name, from, until: stage.world.nowMs }),
-      )
-      lasting(random.exponential(stage.plan.ttl * 800), wake)
+    strike: strike => {
+      const chosen = strike.process()
+      if (chosen === undefined) return false
+      const wake = chosen.sleep()
+      goesOnAfter(strike, chosen, strike.random.exponential(strike.stage.plan.ttl * 800), wake)
+      return true
     },
   },
   'process-crashes': {
     everyMs: 12_000,
     strike: ({ process, replace }) => {
       const chosen = process()
-      if (chosen === undefined) return
+      if (chosen === undefined) return false
       replace(chosen)
       chosen.crash()
+      return true
     },
   },
   'process-crashes-sending': {
     everyMs: 12_000,
     strike: ({ random, process, replace }) => {
       const chosen = process()
-      if (chosen === undefined) return
+      if (chosen === undefined) return false
       replace(chosen)
       chosen.crashAfterSends(random.integer(1, 20))
+      return true
     },
   },
   'lease-revoked': {
     everyMs: 7000,
     strike: ({ stage, random }) => {
       const lease = someLease(stage, random)
-      if (lease === undefined) return
+      if (lease === undefined) return false
       intervene(stage, 'lease-revoked', lease.keys, () => stage.cluster.endLease(lease.id, 'revoke'))
+      return true
     },
   },
   'lease-expires-early': {
     everyMs: 10_000,
     strike: ({ stage, random }) => {
       const lease = someLease(stage, random)
-      if (lease === undefined) return
+      if (lease === undefined) return false
       intervene(stage, 'lease-expired-early', lease.keys, () => stage.cluster.endLease(lease.id, 'expire'))
+      return true
     },
   },
   'lease-ends-at-deadline': {
@@ -271,7 +296,7 @@ const FAULTS: Readonly<Record<FaultKind, Fault>> = {
     // The session hears nothing more, and its lease ends in the very instant in which it gives the lease up.
     strike: ({ stage, random, lasting }) => {
       const open = stage.recorder.openSessions.filter(({ process }) => !process.standsStill)
-      if (open.length === 0) return
+      if (open.length === 0) return false
       const { process, session } = random.pick(open)
       const forMs = session.remainingMs
       const mend = stage.network.pathsOf(process).map(path => path.hole(['up', 'down']))
@@ -283,37 +308,45 @@ const FAULTS: Readonly<Record<FaultKind, Fault>> = {
       lasting(forMs + 50, () => {
         for (const one of mend) one()
       })
+      return true
     },
   },
   'key-deleted': {
     everyMs: 5000,
     strike: ({ stage, random }) => {
       const key = someLeasedKey(stage, random)
-      if (key !== undefined) intervene(stage, 'key-deleted', [key], () => stage.cluster.deleteKey(key))
+      if (key === undefined) return false
+      intervene(stage, 'key-deleted', [key], () => stage.cluster.deleteKey(key))
+      return true
     },
   },
   'key-overwritten': {
     everyMs: 10_000,
     strike: ({ stage, random, lasting }) => {
       const key = someLeasedKey(stage, random)
-      if (key === undefined) return
+      if (key === undefined) return false
       intervene(stage, 'key-overwritten', [key], () => stage.cluster.overwriteKey(key))
       // Without its lease it would stay for ever, were it not for whoever wrote it.
       lasting(random.exponential(8000), () => {
         if (stage.cluster.isUnleased(key))
           intervene(stage, 'key-deleted', [key], () => stage.cluster.deleteKey(key))
       })
+      return true
     },
   },
   'no-space': {
     everyMs: 12_000,
-    strike: ({ stage, random, lasting }) =>
-      lasting(random.exponential(3000), stage.cluster.fill(random.integer(0, stage.plan.members - 1))),
+    strike: ({ stage, random, lasting }) => {
+      lasting(random.exponential(3000), stage.cluster.fill(random.integer(0, stage.plan.members - 1)))
+      return true
+    },
   },
   'tokens-forgotten': {
     everyMs: 8000,
     strike: ({ stage }) => {
-      if (stage.plan.tokenTtl > 0) stage.cluster.forgetTokens()
+      if (stage.plan.tokenTtl === 0) return false
+      stage.cluster.forgetTokens()
+      return true
     },
   },
   compaction: {
@@ -321,7 +354,9 @@ const FAULTS: Readonly<Record<FaultKind, Fault>> = {
     strike: ({ stage, random }) => {
       const { revision, compactedAt } = stage.cluster
       const back = BigInt(random.pick([0, 0, 1, 3, 20]))
-      if (revision - back > compactedAt) stage.cluster.faults.compact(revision - back)
+      if (revision - back <= compactedAt) return false
+      stage.cluster.faults.compact(revision - back)
+      return true
     },
   },
 }
@@ -331,16 +366,26 @@ function somePath(stage: Stage, random: Random) {
   return paths.length === 0 ? undefined : random.pick(paths)
 }
 
+/** One that somebody has a connection to. */
+function memberInUse({ stage, random }: Strike): number | undefined {
+  const { cluster, network } = stage
+  const inUse = cluster.endpoints.flatMap((address, member) =>
+    network.pathsTo(address).some(({ links }) => links.size > 0) ? [member] : [],
+  )
+  return inUse.length === 0 ? undefined : random.pick(inUse)
+}
+
 /** Between one process and one member, or all members. */
-function hole({ stage, random, process, lasting }: Strike, directions: readonly ('up' | 'down')[]): void {
+function hole({ stage, random, process, lasting }: Strike, directions: readonly ('up' | 'down')[]): boolean {
   const chosen = process()
-  if (chosen === undefined) return
+  if (chosen === undefined) return false
   const paths = stage.network.pathsOf(chosen)
   const some = random.chance(0.5) || paths.length === 0 ? paths : [random.pick(paths)]
   const mend = some.map(path => path.hole(directions))
   lasting(random.exponential(stage.plan.ttl * 700), () => {
     for (const one of mend) one()
   })
+  return paths.length > 0
 }
 
 function shutDoor({ stage, random, lasting }: Strike, door: 'refuses' | 'never speaks'): number {
@@ -351,14 +396,28 @@ function shutDoor({ stage, random, lasting }: Strike, door: 'refuses' | 'never s
   return member
 }
 
-function standStill({ stage, process, lasting }: Strike, forMs: number): void {
-  const chosen = process()
-  if (chosen === undefined) return
+function standStill(strike: Strike, forMs: number): boolean {
+  const chosen = strike.process()
+  if (chosen?.standStill() !== true) return false
+  goesOnAfter(strike, chosen, forMs, how => chosen.goOn(how))
+  return true
+}
+
+/** It was blocked in code of its own, or somewhere in what the event loop found when it looked for what has come. */
+function goesOnAfter(
+  { stage, random, lasting }: Strike,
+  process: SimulatedProcess,
+  forMs: number,
+  goOn: (how: GoingOn) => void,
+): void {
   const from = stage.world.nowMs
-  chosen.standStill()
+  const inOwnCode = random.chance(0.5)
+  const looksFirst = inOwnCode || random.chance(0.5)
+  const arrivalsFirst = inOwnCode ? 0 : random.pick([1, random.next()])
   lasting(forMs, () => {
-    stage.recorder.stall({ process: chosen.name, from, until: stage.world.nowMs })
-    chosen.goOn()
+    const stillStood = stage.recorder.stall(process, from)
+    // Nobody answers for what is believed until the code that believes it has had a chance to look.
+    goOn({ looksFirst, arrivalsFirst, ...(looksFirst ? {} : { beforeTimers: stillStood }) })
   })
 }
 

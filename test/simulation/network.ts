@@ -115,9 +115,11 @@ export class Path {
     }
   }
 
-  /** Connections that are there break; others can be made. */
-  cut(): void {
-    for (const link of [...this.links]) link.cut()
+  /** Connections that are there break; others can be made. Were there any? */
+  cut(): boolean {
+    const links = [...this.links]
+    for (const link of links) link.cut()
+    return links.length > 0
   }
 }
 

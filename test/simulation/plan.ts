@@ -86,15 +86,14 @@ export function planOf(seed: number, recipe: string): Plan {
   const isSound = random.chance(0.2)
   const appetite = random.pick(isSound ? [0.2, 0.4, 0.7] : [0, 0.1, 0.2, 0.4, 0.7])
   const hostile = random.chance(0.15)
-  return {
+  // Only a server that lags can answer from the past.
+  const faults = faultKinds.filter(
+    kind =>
+      (random.chance(appetite) && !(isSound && disturbing.has(kind))) || (hostile && kind === 'member-lags'),
+  )
+  const drawn = {
     seed,
     recipe,
-    // Only a server that lags can answer from the past.
-    faults: faultKinds.filter(
-      kind =>
-        (random.chance(appetite) && !(isSound && disturbing.has(kind))) ||
-        (hostile && kind === 'member-lags'),
-    ),
     hostile,
     processes: random.integer(4, 7),
     members: random.pick([1, 3, 3]),
@@ -109,4 +108,6 @@ export function planOf(seed: number, recipe: string): Plan {
     leaseScanMs: random.pick([0, 500]),
     tokenTtl: random.chance(0.15) ? random.integer(1, 5) : 0,
   }
+  // Where nobody has to sign in there are no tokens to forget.
+  return { ...drawn, faults: faults.filter(kind => kind !== 'tokens-forgotten' || drawn.tokenTtl > 0) }
 }

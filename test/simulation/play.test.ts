@@ -1,6 +1,7 @@
 import test from 'ava'
 import { run } from './judge.ts'
-import { faultKinds, type Plan, planOf } from './plan.ts'
+import { type FaultKind, faultKinds, type Plan, planOf } from './plan.ts'
+import { workloads } from './workloads/index.ts'
 
 /** Short, and with something of everything. */
 function short(seed: number, rest: Partial<Plan> = {}): Plan {
@@ -35,16 +36,49 @@ test.serial('different seeds come to different ends', async t => {
   t.is(hashes.size, 5)
 })
 
-test.serial('every fault strikes within a few seeds, and most of them often', async t => {
-  const strikes = new Map<string, number>()
-  for (let seed = 1; seed <= 3; seed++) {
-    const { played, violations } = await run(
-      short(seed, { faults: faultKinds, hostile: seed % 2 === 0, seconds: 40, members: 3, ttl: 5 }),
-    )
-    t.deepEqual(violations, [])
-    for (const [kind, count] of played.strikes) strikes.set(kind, (strikes.get(kind) ?? 0) + count)
-  }
-  for (const kind of faultKinds) t.true((strikes.get(kind) ?? 0) > 0, kind)
+/** Without sessions there are no leases to end, and without keys on them none that an operator would take. */
+const nothingToStrike: Readonly<Record<string, readonly FaultKind[]>> = {
+  kv: ['lease-revoked', 'lease-expires-early', 'lease-ends-at-deadline', 'key-deleted', 'key-overwritten'],
+  latch: ['key-deleted', 'key-overwritten'],
+  'rw-mutex': ['key-overwritten'],
+  // Where operators touch keys nobody relies on markers, and so there are no leases either.
+  stm: ['lease-revoked', 'lease-expires-early', 'lease-ends-at-deadline', 'key-deleted', 'key-overwritten'],
+}
+
+for (const recipe of Object.keys(workloads))
+  test.serial(`every fault strikes that finds something to strike: ${recipe}`, async t => {
+    const struck = new Set<FaultKind>()
+    for (let seed = 1; seed <= 2; seed++) {
+      const { played, violations } = await run({
+        ...planOf(seed, recipe),
+        faults: faultKinds,
+        hostile: false,
+        seconds: 59,
+        members: 3,
+        ttl: 5,
+        tokenTtl: 5,
+      })
+      t.deepEqual(violations, [])
+      for (const kind of played.strikes.keys()) struck.add(kind)
+    }
+    const spared = faultKinds.filter(kind => !struck.has(kind))
+    t.deepEqual(spared, nothingToStrike[recipe] ?? [])
+  })
+
+test.serial(
+  'a recipe without tokens to forget, or without leases to end, is not said to be struck',
+  async t => {
+    const faults: readonly FaultKind[] = ['tokens-forgotten', 'lease-ends-at-deadline', 'key-deleted']
+    const { played } = await run({ ...planOf(1, 'kv'), faults, seconds: 40, tokenTtl: 0 })
+    t.deepEqual([...played.strikes], [])
+  },
+)
+
+test('only where somebody has to sign in a plan has tokens to forget', t => {
+  const plans = Array.from({ length: 500 }, (_, seed) => planOf(seed, 'mutex'))
+  const forgetful = plans.filter(({ faults }) => faults.includes('tokens-forgotten'))
+  t.true(forgetful.length > 5)
+  t.true(forgetful.every(({ tokenTtl }) => tokenTtl > 0))
 })
 
 for (const { title, rest } of [
@@ -55,7 +89,7 @@ for (const { title, rest } of [
     const plan = short(3, { ...rest, hostile: false, seconds: 40, members: 1, processes: 4 })
     const { played, violations } = await run(plan, { trace: true })
     t.deepEqual(violations, [])
-    t.true(played.acquisitions > 20)
+    t.true(played.deeds > 20)
     const signedIn = played.trace.filter(line => line.includes('ask Authenticate')).length
     // Once would be enough for each of the five, the one that looks afterwards among them.
     t.true(signedIn > 15, String(signedIn))
@@ -72,6 +106,15 @@ test.serial('a program that goes on believing after its loss is found out', asyn
     for (const { rule } of (await run(plan)).violations) rules.add(rule)
   }
   t.true(rules.has('belief-beyond-ownership'), [...rules].join())
+})
+
+test.serial('a program that writes something else when it is played again is found out', async t => {
+  const plan: Plan = { ...planOf(1, 'indeterminate'), faults: [], seconds: 10 }
+  const { violations } = await run(plan, { twice: true })
+  t.deepEqual(
+    violations.map(({ rule }) => rule),
+    ['not-deterministic'],
+  )
 })
 
 test.serial('a recipe nobody knows is refused', async t => {

@@ -14,8 +14,6 @@ import { World } from './world.ts'
 
 /** Runs as long as this prove something; shorter ones only show a fault. */
 const FULL_SECONDS = 60
-/** A run has at least so many acquisitions; it goes on until it has. */
-const ACQUISITIONS = 100
 /** Faults end after this part of it. */
 export const FAULTY_PART = 0.8
 /** How long all that is under way may take once everything is healed: a request, its repeats, an expiry. */
@@ -30,7 +28,8 @@ export interface Played {
   readonly transactions: readonly Transacted[]
   /** What went wrong on the stage itself; the rest is for the checkers to find in the history. */
   readonly complaints: readonly Violation[]
-  readonly acquisitions: number
+  /** How much was done of what the workload counts. */
+  readonly deeds: number
   /** When the actors were told to come to an end. */
   readonly overAtMs: number
   readonly virtualMs: number
@@ -103,7 +102,7 @@ class Performance {
     this.#network.openDoors()
     this.#network.calm()
     await world.run(endMs)
-    await this.#enoughAcquisitions()
+    await this.#enoughDeeds()
     const overAtMs = world.nowMs
     this.#isOver = true
     await this.#allSettle()
@@ -119,7 +118,7 @@ class Performance {
       sessions: this.#recorder.sessions(),
       transactions: this.#recorder.transactions,
       complaints: this.#complaints,
-      acquisitions: this.#recorder.granted,
+      deeds: this.#recorder.deeds,
       overAtMs,
       virtualMs: nowMs,
       turns,
@@ -161,13 +160,14 @@ class Performance {
     })
   }
 
-  async #enoughAcquisitions(): Promise<void> {
+  async #enoughDeeds(): Promise<void> {
     // A plan that was shrunk to find a fault need not come so far.
-    if (this.#workload.lines(this.#plan).length === 0 || this.#plan.seconds < FULL_SECONDS) return
+    if (this.#plan.seconds < FULL_SECONDS) return
+    const { called, enough } = this.#workload.deeds
     const limitMs = this.#world.nowMs * 8
-    await this.#world.run(limitMs, () => this.#recorder.granted >= ACQUISITIONS)
-    if (this.#recorder.granted < ACQUISITIONS)
-      this.#complain('too-few-acquisitions', `${this.#recorder.granted} in ${this.#world.nowMs} ms`)
+    await this.#world.run(limitMs, () => this.#recorder.deeds >= enough)
+    if (this.#recorder.deeds < enough)
+      this.#complain('too-few-deeds', `${this.#recorder.deeds} ${called} in ${this.#world.nowMs} ms`)
   }
 
   /** Whatever is under way must come to an end by itself. */

@@ -36,10 +36,13 @@ export interface Belief {
   end(loss?: string): void
 }
 
+/** What there is to see of a session, its user's or one that a recipe has for itself. */
+export type SessionInView = Pick<Session, 'leaseId' | 'state' | 'remainingMs' | 'signal'>
+
 /** A session somebody relies on. */
 export interface OpenSession {
   readonly process: SimulatedProcess
-  readonly session: Session
+  readonly session: SessionInView
   /** `close` has resolved. */
   closed(): void
 }
@@ -60,21 +63,26 @@ export class Recorder {
   readonly #writes: Write[] = []
   readonly #reads: Read[] = []
   readonly #transactions: { entry: TransactionEntry; runs: readonly TransactionRun[] }[] = []
-  readonly #stalls: Stall[] = []
+  readonly #stalls: Mutable<Stall>[] = []
   readonly #interventions: Intervention[] = []
   readonly #sessions: { readonly entry: Mutable<SessionLife>; readonly open: OpenSession }[] = []
   readonly #cluster: Cluster
   #ids = 0
-  #granted = 0
+  #deeds = 0
 
   constructor(world: World, cluster: Cluster) {
     this.#world = world
     this.#cluster = cluster
   }
 
-  /** Acquisitions that were granted so far. */
-  get granted(): number {
-    return this.#granted
+  /** What was done so far: acquisitions, reads, writes and transactions that succeeded, and what else was told. */
+  get deeds(): number {
+    return this.#deeds
+  }
+
+  /** Something was done that has no entry of its own here. */
+  did(): void {
+    this.#deeds += 1
   }
 
   acquisition(process: SimulatedProcess, line: string): OpenAcquisition {
@@ -88,7 +96,7 @@ export class Recorder {
       since: entry.invokedAt,
       settle: (outcome, facts) => {
         this.#settle(entry, outcome, facts)
-        if (outcome === 'ok') this.#granted += 1
+        if (outcome === 'ok') this.did()
         say(outcome === 'ok' ? `HOLDS ${line} with token ${facts?.token}` : `gave up: ${outcome}`)
       },
       belief: {
@@ -127,7 +135,7 @@ export class Recorder {
   ): OpenCall<{ readonly revision: bigint }> {
     const entry = this.#begin<Write>(process, facts)
     this.#writes.push(entry)
-    return { id: entry.id, settle: (outcome, settled) => this.#settle(entry, outcome, settled) }
+    return { id: entry.id, settle: (outcome, settled) => this.#done(entry, outcome, settled) }
   }
 
   read(
@@ -136,7 +144,7 @@ export class Recorder {
   ): OpenCall<Required<Pick<Read, 'revision' | 'found'>>> {
     const entry = this.#begin<Read>(process, facts)
     this.#reads.push(entry)
-    return { id: entry.id, settle: (outcome, settled) => this.#settle(entry, outcome, settled) }
+    return { id: entry.id, settle: (outcome, settled) => this.#done(entry, outcome, settled) }
   }
 
   /** `runs` goes on to grow: a process that crashes has told of all it did. */
@@ -146,7 +154,7 @@ export class Recorder {
   ): OpenCall<{ readonly revision: bigint }> {
     const entry = this.#begin<TransactionEntry>(process, {})
     this.#transactions.push({ entry, runs })
-    return { id: entry.id, settle: (outcome, settled) => this.#settle(entry, outcome, settled) }
+    return { id: entry.id, settle: (outcome, settled) => this.#done(entry, outcome, settled) }
   }
 
   get transactions(): readonly Transacted[] {
@@ -180,7 +188,12 @@ export class Recorder {
     }
   }
 
-  session(process: SimulatedProcess, session: Session): OpenSession {
+  /** `places`: unless all it asks for is written down, nobody can say what a session wants in a line. */
+  session(
+    process: SimulatedProcess,
+    session: SessionInView,
+    places: 'recorded' | 'unrecorded' = 'recorded',
+  ): OpenSession {
     const { leaseId: lease } = session
     const entry: Mutable<SessionLife> = {
       id: this.#nextId('s'),
@@ -188,6 +201,7 @@ export class Recorder {
       lease,
       openedAt: this.#world.nowMs,
       believedUntil: Infinity,
+      ...(places === 'unrecorded' ? { places } : {}),
     }
     this.#cluster.follow(lease)
     const end = () => {
@@ -232,8 +246,13 @@ export class Recorder {
     })
   }
 
-  stall(stall: Stall): void {
+  /** A process did not run from then until now. Returns how to say later that it still did not. */
+  stall(process: SimulatedProcess, from: number): () => void {
+    const stall = { process: process.name, from, until: this.#world.nowMs }
     this.#stalls.push(stall)
+    return () => {
+      stall.until = this.#world.nowMs
+    }
   }
 
   intervention(intervention: Intervention): void {
@@ -276,6 +295,12 @@ export class Recorder {
       outcome: 'unknown',
       ...facts,
     } as unknown as Mutable<Entry> & { id: string; settledAt: number }
+  }
+
+  /** Settles a call that is a deed by itself. */
+  #done(entry: { settledAt: number; outcome: Outcome }, outcome: Outcome, facts: object | undefined): void {
+    this.#settle(entry, outcome, facts)
+    if (outcome === 'ok') this.did()
   }
 
   #settle(

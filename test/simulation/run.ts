@@ -11,7 +11,7 @@ import { commandLine, oneOf, wholeNumber } from '../support/command.ts'
 import { run } from './judge.ts'
 import { type FaultKind, type Plan, planOf } from './plan.ts'
 import { differences, shrink } from './shrink.ts'
-import { planted, workloads } from './workloads/index.ts'
+import { planted, workloadOf, workloads } from './workloads/index.ts'
 
 /** One seed in so many is played twice. */
 const TWICE_EVERY = 100
@@ -44,7 +44,7 @@ interface Portion {
 
 interface Tally {
   seeds: number
-  acquisitions: number
+  deeds: number
   virtualMs: number
   twice: number
   strikes: Record<string, number>
@@ -145,7 +145,7 @@ async function replay({ plan, trace }: Extract<Task, { readonly kind: 'replay' }
   if (trace) for (const line of played.trace) console.log(line)
   console.log(JSON.stringify(plan))
   console.log(
-    `${played.acquisitions} acquisitions in ${seconds(played.virtualMs)} s, ${played.turns} turns, hash ${played.hash}`,
+    `${played.deeds} ${deedsOf(plan.recipe)} in ${seconds(played.virtualMs)} s, ${played.turns} turns, hash ${played.hash}`,
   )
   for (const { rule, message } of violations) console.log(`${rule}: ${message}`)
   process.exitCode = violations.length > 0 ? 1 : 0
@@ -215,7 +215,7 @@ function work({ asFound }: Extract<Task, { readonly kind: 'work' }>): void {
       const { played, violations } = await run(plan, { twice })
       tally.seeds += 1
       tally.twice += twice ? 1 : 0
-      tally.acquisitions += played.acquisitions
+      tally.deeds += played.deeds
       tally.virtualMs += played.virtualMs
       for (const [kind, count] of played.strikes) tally.strikes[kind] = (tally.strikes[kind] ?? 0) + count
       if (violations.length > 0)
@@ -258,11 +258,11 @@ function wordsOf({ recipe, seed, violations, plan }: Failure): string[] {
 }
 
 function tellTap(tallies: ReadonlyMap<string, Tally>, failures: readonly Failure[]): void {
-  for (const [index, [recipe, { seeds, acquisitions }]] of [...tallies].entries()) {
+  for (const [index, [recipe, { seeds, deeds }]] of [...tallies].entries()) {
     const failed = failures.filter(failure => failure.recipe === recipe)
     const result = failed.length === 0 && seeds > 0 ? 'ok' : 'not ok'
     console.log(
-      `${result} ${index + 1} - ${recipe} keeps its promises in ${seeds} seeds, ${acquisitions} acquisitions`,
+      `${result} ${index + 1} - ${recipe} keeps its promises in ${seeds} seeds, ${deeds} ${deedsOf(recipe)}`,
     )
     for (const line of failed.flatMap(wordsOf)) console.log(`  ${line}`)
   }
@@ -278,12 +278,12 @@ function say(
   if (json) return
   const start = tap ? '# ' : ''
   const passedS = (performance.now() - startedMs) / 1000
-  for (const [recipe, { seeds, acquisitions, virtualMs, twice }] of tallies) {
+  for (const [recipe, { seeds, deeds, virtualMs, twice }] of tallies) {
     const failed = failures.filter(failure => failure.recipe === recipe).length
     const facts = [
       `${seeds} seeds`,
       `${failed} failed`,
-      ...(acquisitions > 0 ? [`${acquisitions} acquisitions`] : []),
+      `${deeds} ${deedsOf(recipe)}`,
       `${(virtualMs / 3_600_000).toFixed(1)} virtual hours`,
       `${twice} played twice`,
       `${passedS.toFixed(0)} s`,
@@ -293,16 +293,21 @@ function say(
 }
 
 function emptyTally(): Tally {
-  return { seeds: 0, acquisitions: 0, virtualMs: 0, twice: 0, strikes: {} }
+  return { seeds: 0, deeds: 0, virtualMs: 0, twice: 0, strikes: {} }
 }
 
 function add(sum: Tally, part: Tally): void {
   sum.seeds += part.seeds
-  sum.acquisitions += part.acquisitions
+  sum.deeds += part.deeds
   sum.virtualMs += part.virtualMs
   sum.twice += part.twice
   for (const [kind, count] of Object.entries(part.strikes) as [FaultKind, number][])
     sum.strikes[kind] = (sum.strikes[kind] ?? 0) + count
+}
+
+/** What the recipe counts. */
+function deedsOf(recipe: string): string {
+  return workloadOf(recipe)?.deeds.called ?? 'deeds'
 }
 
 function seconds(ms: number): string {

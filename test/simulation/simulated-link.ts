@@ -49,7 +49,9 @@ export class SimulatedLink implements Link {
       delayMs: () => path.delayMs(),
     })
     this.#up = new Lane(world, road('up'), (_, action) => action())
-    this.#down = new Lane(world, road('down'), (what, action) => process.receive(what, action))
+    // What has come by one connection while its reader stood still is read at once.
+    const source = path.inBatches ? this : undefined
+    this.#down = new Lane(world, road('down'), (what, action) => process.receive(what, action, source))
     path.links.add(this)
     process.onCrash(() => this.#leave())
     if (process.sends()) this.#send('connect', () => this.#arrive(endpoint))
@@ -94,7 +96,7 @@ export class SimulatedLink implements Link {
         },
         onEnd: failure =>
           this.#reply(`end ${name}`, () => {
-            if (call.end()) events.onEnd(failure)
+            if (call.end()) events.onEnd({ ...failure, sent: true })
           }),
       })
       call.far = far
@@ -160,7 +162,7 @@ export class SimulatedLink implements Link {
     this.#changed(this.#state)
   }
 
-  /** The server wants no more calls, or has ended those there were itself. */
+  /** The server wants no more calls, or has ended those there were itself: what it still says of them is heard. */
   #saidBye(failure: TransportFailure): void {
     if (this.#state.kind === 'closed') return
     this.#state = { kind: 'closed', failure }
@@ -190,7 +192,8 @@ export class SimulatedLink implements Link {
   }
 
   #arriving(path: string, outcome: UnaryOutcome): UnaryOutcome {
-    if (outcome.kind !== 'answer') return outcome
+    // What the far end had not looked at has left the near end all the same.
+    if (outcome.kind !== 'answer') return { kind: 'failure', failure: { ...outcome.failure, sent: true } }
     return { kind: 'answer', message: this.#path.arriving(nameOf(path), outcome.message) }
   }
 

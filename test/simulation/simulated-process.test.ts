@@ -1,8 +1,58 @@
 import test from 'ava'
-import { SimulatedProcess } from './simulated-process.ts'
+import { type GoingOn, SimulatedProcess } from './simulated-process.ts'
 import { World } from './world.ts'
 
-test('after a stall own code runs first, then the timers that are due, then what arrived', async t => {
+test('blocked in its own code, that runs first, then the timers that are due, then what arrived', async t => {
+  const order = await orderAfterStall({})
+  t.deepEqual(order, ['own code', 'early timer', 'late timer', 'first arrival', 'second arrival'])
+})
+
+test('blocked in a callback of what arrived, the rest of that runs before the timers that are due', async t => {
+  t.deepEqual(await orderAfterStall({ arrivalsFirst: 1 }), [
+    'own code',
+    'first arrival',
+    'second arrival',
+    'early timer',
+    'late timer',
+  ])
+  t.deepEqual(await orderAfterStall({ arrivalsFirst: 0.5 }), [
+    'own code',
+    'first arrival',
+    'early timer',
+    'late timer',
+    'second arrival',
+  ])
+})
+
+test('blocked in a callback that is none of its own code, that looks around only after what arrived with it', async t => {
+  const order = await orderAfterStall({ arrivalsFirst: 0.5, looksFirst: false })
+  t.deepEqual(order, ['first arrival', 'own code', 'early timer', 'late timer', 'second arrival'])
+})
+
+test('of what arrived by one connection while a process stood still all is read at once', async t => {
+  const { world, process } = scene()
+  const [one, other] = [{}, {}]
+  const order: string[] = []
+  const arrive = (name: string, from: object) =>
+    process.receive(
+      name,
+      () => {
+        order.push(name)
+        void Promise.resolve().then(() => order.push(`${name} settled`))
+      },
+      from,
+    )
+  process.standStill()
+  arrive('a', one)
+  arrive('b', one)
+  arrive('c', other)
+  process.goOn()
+  await world.run(1)
+  t.deepEqual(order, ['a', 'b', 'a settled', 'b settled', 'c', 'c settled'])
+})
+
+/** Everything that can be waiting: code of its own, timers and messages. */
+async function orderAfterStall(how: GoingOn): Promise<readonly string[]> {
   const { world, process } = scene()
   const order: string[] = []
   process.onGoingOn(() => order.push('own code'))
@@ -11,14 +61,21 @@ test('after a stall own code runs first, then the timers that are due, then what
   world.at(5, 'stall', () => process.standStill())
   world.at(7, 'arrive', () => process.receive('message', () => order.push('first arrival')))
   world.at(25, 'arrive', () => process.receive('message', () => order.push('second arrival')))
-  world.at(100, 'go on', () => {
-    t.deepEqual(order, [])
-    process.goOn()
-    t.deepEqual(order, ['own code'])
-  })
+  let before: readonly string[] = ['not told']
+  world.at(100, 'go on', () =>
+    process.goOn({
+      ...how,
+      beforeTimers: () => {
+        before = [...order]
+      },
+    }),
+  )
   await world.run(200)
-  t.deepEqual(order, ['own code', 'early timer', 'late timer', 'first arrival', 'second arrival'])
-})
+  // By then its own code has looked, and no timer has fired.
+  const [looked, fired] = [before.includes('own code'), before.some(name => name.endsWith('timer'))]
+  if (!looked || fired) throw new Error(`before the timers: ${before.join()}`)
+  return order
+}
 
 test('what comes while a process catches up waits until it has', async t => {
   const { world, process } = scene()
@@ -74,7 +131,7 @@ test('while its machine sleeps the monotonic clock stands still, and boot and wa
   process.setTimer(100, () => fired.push(world.nowMs))
   await world.run(50)
   const [mono, boot, wall] = [process.now(), process.bootNow(), process.wallNow()]
-  const wake = process.sleep(() => {})
+  const wake = process.sleep()
   world.at(5050, 'wake', wake)
   await world.run(5050 + 1)
   t.true(process.now() - mono < 2)

@@ -15,6 +15,21 @@ type Life =
 interface Waiting {
   readonly what: string
   readonly action: () => void
+  /** What comes from one source one after the other is handed over in one turn. */
+  readonly from?: object | undefined
+}
+
+/** How a process goes on that stood still. */
+export interface GoingOn {
+  /** The code that was interrupted looks around before anything else runs; otherwise right before the timers. */
+  readonly looksFirst?: boolean
+  /**
+   * The part of what came meanwhile that runs before the timers. Node runs them after it has polled: whoever was
+   * waiting there, or was blocked in a callback of what came, has the rest of that before any timer.
+   */
+  readonly arrivalsFirst?: number
+  /** Called when all that runs before the timers has run. */
+  readonly beforeTimers?: () => void
 }
 
 interface PendingTimer {
@@ -55,6 +70,11 @@ export class SimulatedProcess implements Runtime {
 
   get isCrashed(): boolean {
     return this.#life.kind === 'crashed'
+  }
+
+  /** Neither gone nor still, nor catching up. */
+  get isRunning(): boolean {
+    return this.#life.kind === 'running'
   }
 
   get standsStill(): boolean {
@@ -120,8 +140,8 @@ export class SimulatedProcess implements Runtime {
   }
 
   /** Something reaches it from outside, now: it runs unless the process stands still or is gone. */
-  receive(what: string, action: () => void): void {
-    this.#come('arrivals', { what, action })
+  receive(what: string, action: () => void, from?: object): void {
+    this.#come('arrivals', { what, action, from })
   }
 
   /** Is a message handed over now still sent? The one that makes the process crash is the last. */
@@ -136,32 +156,37 @@ export class SimulatedProcess implements Runtime {
     this.#sendsLeft = count
   }
 
-  /** Stopped, or its event loop is blocked. */
-  standStill(): void {
-    if (this.#life.kind !== 'running' && this.#life.kind !== 'catching-up') return
-    const arrivals = this.#life.kind === 'catching-up' ? this.#life.backlog : []
-    this.#life = { kind: 'still', timers: [], arrivals }
+  /** Stopped, or its event loop is blocked. False if it was before, or is gone. */
+  standStill(): boolean {
+    if (this.#life.kind !== 'running') return false
+    this.#life = { kind: 'still', timers: [], arrivals: [] }
     this.world.tell(() => `${this.name} stands still`)
+    return true
   }
 
-  /** Its own code first, then timers that are due, then what came in: the order in which Node goes on. */
-  goOn(): void {
+  goOn({ looksFirst = true, arrivalsFirst = 0, beforeTimers = () => {} }: GoingOn = {}): void {
     if (this.#life.kind !== 'still') return
     const { timers, arrivals } = this.#life
-    const backlog = [...timers, ...arrivals]
+    const look = () => {
+      for (const one of [...this.#interrupted]) one()
+    }
+    const first = arrivals.splice(0, Math.ceil(arrivalsFirst * arrivals.length))
+    const then = () => {
+      if (!looksFirst) look()
+      beforeTimers()
+    }
+    const backlog = [...first, { what: 'look', action: then }, ...timers, ...arrivals]
     this.#life = { kind: 'catching-up', backlog }
     this.world.tell(() => `${this.name} goes on`)
-    for (const look of [...this.#interrupted]) look()
+    if (looksFirst) look()
     this.#catchUp(backlog)
   }
 
   /** The machine sleeps until what this returns is called: monotonic time stands still, boot and wall time do not. */
-  sleep(awake: () => void): () => void {
-    if (this.#life.kind !== 'running') return () => {}
+  sleep(): (how?: GoingOn) => void {
+    if (!this.standStill()) return () => {}
     const fellAsleepMs = this.world.nowMs
-    this.standStill()
-    return () => {
-      awake()
+    return how => {
       if (this.#life.kind !== 'still') return
       const forMs = this.world.nowMs - fellAsleepMs
       this.#sleptMs += forMs
@@ -172,7 +197,7 @@ export class SimulatedProcess implements Runtime {
         pending.scheduled = this.#scheduleTimer(leftMs, () => pending)
       }
       this.#life = { ...this.#life, timers: [] }
-      this.goOn()
+      this.goOn(how)
     }
   }
 
@@ -206,6 +231,8 @@ export class SimulatedProcess implements Runtime {
         return
       }
       next.action()
+      while (next.from !== undefined && backlog[0]?.from === next.from && !this.isCrashed)
+        backlog.shift()?.action()
       this.#catchUp(backlog)
     })
   }

@@ -23,11 +23,20 @@ export interface Stage {
 /** What one process does on its stage, from start to end. It resolves when all of it is put in order. */
 export type Actor = (process: SimulatedProcess, stage: Stage) => Promise<void>
 
+export interface Deeds {
+  /** Many of them, as they are told. */
+  readonly called: string
+  /** A play without so many of them shows little. */
+  readonly enough: number
+}
+
 export interface Workload {
   readonly name: string
   readonly actor: Actor
   /** The prefixes below which nothing may be left when all actors are gone. */
   lines(plan: Plan): readonly string[]
+  /** What is counted of what its actors get done; a play goes on until enough of it was. */
+  readonly deeds: Deeds
   /** Faults whose marks its history cannot be read with. */
   readonly spared?: ReadonlySet<FaultKind>
   /** What owning means in a line; without it, one at a time. */

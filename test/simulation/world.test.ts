@@ -46,6 +46,26 @@ test('what is called off does not happen', async t => {
   t.is(world.turns, 1)
 })
 
+test('two orders of happenings differ in their hash by any bit of an instant, and by any letter of what happened', async t => {
+  const hashes = new Set<string>()
+  for (const [atMs, what] of [
+    [1, 'answer Put'],
+    [1 + 2 ** -40, 'answer Put'],
+    [1, 'answer Txn'],
+    [1, 'answer Pu'],
+  ] as const)
+    hashes.add(await hashOf(atMs, what))
+  t.is(hashes.size, 4)
+  t.is(await hashOf(1, 'answer Put'), await hashOf(1, 'answer Put'))
+})
+
+async function hashOf(atMs: number, what: string): Promise<string> {
+  const world = new World(1)
+  world.at(atMs, what, () => {})
+  await world.run(10)
+  return world.hash
+}
+
 async function orderOf(seed: number): Promise<string> {
   const world = new World(seed)
   const order: string[] = []

@@ -10,6 +10,8 @@ const TURNS_AHEAD = 32
 /** So far apart, at most, are instants that would otherwise be equal, in an order that chance decides. */
 const TIE_MS = 1e-4
 
+const START = 0x811c9dc5
+
 export interface Scheduled {
   readonly atMs: number
   cancel(): void
@@ -29,9 +31,13 @@ export class World {
   readonly #ties: Random
   readonly #agenda = new DeadlineHeap<Happening>()
   readonly #trace: string[] | undefined
+  /** Of the words that have been hashed: there are few of them, and they come again and again. */
+  readonly #words = new Map<string, number>()
+  readonly #instant = new Float64Array(1)
+  readonly #halves = new Uint32Array(this.#instant.buffer)
   #soon: (() => void)[] = []
   #nowMs = 0
-  #hash = 0x811c9dc5
+  #hash = START
   #turns = 0
 
   constructor(seed: number, options: { readonly trace?: boolean } = {}) {
@@ -44,7 +50,7 @@ export class World {
     return this.#nowMs
   }
 
-  /** Of all that has happened, in order. */
+  /** Of all that has happened, in order: each instant to the last bit, and what it was. */
   get hash(): string {
     return (this.#hash >>> 0).toString(16).padStart(8, '0')
   }
@@ -122,10 +128,25 @@ export class World {
     return true
   }
 
-  #mix({ atMs, value }: DeadlineEntry<Happening>): void {
-    // Microseconds are fine enough to tell two orders apart.
-    let hash = Math.imul(this.#hash ^ Math.floor(atMs * 1000), 0x01000193)
-    hash = Math.imul(hash ^ value.what.length, 0x01000193)
-    this.#hash = Math.imul(hash ^ value.what.charCodeAt(0), 0x01000193)
+  #mix({ atMs, value: { what } }: DeadlineEntry<Happening>): void {
+    this.#instant[0] = atMs
+    const hash = mixed(mixed(this.#hash, this.#halves[0] as number), this.#halves[1] as number)
+    this.#hash = mixed(hash, this.#hashOf(what))
   }
+
+  #hashOf(words: string): number {
+    let hash = this.#words.get(words)
+    if (hash === undefined) {
+      hash = START
+      for (let index = 0; index < words.length; index++) hash = mixed(hash, words.charCodeAt(index))
+      this.#words.set(words, hash)
+    }
+    return hash
+  }
+}
+
+/** One step of FNV-1a, which keeps what it was given first in the upper bits; those are folded into the lower ones. */
+function mixed(hash: number, more: number): number {
+  const product = Math.imul(hash ^ more, 0x01000193)
+  return product ^ (product >>> 15)
 }

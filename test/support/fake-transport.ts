@@ -111,6 +111,11 @@ export class FakeLink implements Link {
     this.#end({ status: 1, message: 'closed by the client', sent: false })
   }
 
+  /** Lets a call outlive the link. */
+  forget(call: FakeCall | FakeByteStream): void {
+    this.#calls.delete(call)
+  }
+
   unary(
     path: string,
     request: Uint8Array,

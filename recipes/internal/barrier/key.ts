@@ -97,9 +97,7 @@ export class BarrierKey {
   /** Which creation was released last; 0 if none ever was. One round trip. */
   async released(atLeast: bigint, signal: AbortSignal | undefined): Promise<bigint> {
     const { kvs } = await this.#read(this.#state, atLeast, signal)
-    const { released } =
-      kvs[0] === undefined ? { released: '0' } : fieldsOf(kvs[0], 'a barrier', { released: 'string' })
-    return BigInt(released)
+    return kvs[0] === undefined ? 0n : fieldsOf(kvs[0], 'a barrier', { released: 'bigint' }).released
   }
 
   #read(key: Uint8Array, atLeast: bigint, signal: AbortSignal | undefined) {

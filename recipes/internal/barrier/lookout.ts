@@ -1,5 +1,5 @@
 import type { SessionContext } from '../../../src/session/session-context.ts'
-import { mapKey, prefixEnd } from '../../../src/wire/bytes.ts'
+import { concat, mapKey } from '../../../src/wire/bytes.ts'
 import { type KeysState, untilKeys, type WatchedRange } from '../watched-keys.ts'
 import { isThere, type Round, type Rounds } from './rounds.ts'
 import { NO_END } from './wire.ts'
@@ -46,8 +46,8 @@ export class Lookout {
     const arrivals = this.#rounds.arrivals(generation)
     const range = {
       key: this.#rounds.members(generation),
-      // The counter stands right behind the members.
-      rangeEnd: prefixEnd(arrivals),
+      // The counter stands right behind the members, and is the last of them.
+      rangeEnd: concat(arrivals, Uint8Array.of(0)),
       only: 'deletions',
       keysOnly: true,
     } as const

@@ -157,7 +157,7 @@ export class Rounds {
   async advance(from: Round, step: Step): Promise<Round> {
     const next = nextRound(from, step)
     const { generation } = from
-    const below = this.below(generation)
+    const members = this.members(generation)
     const isOver = step === 'broken' || step === 'void' || from.phase !== 'gathering'
     const { header, succeeded, responses } = await this.#engine.submitter.submit({
       method: methods.txn,
@@ -165,7 +165,8 @@ export class Rounds {
         compare: [modifiedAtWire(this.state, from.modRevision)],
         success: [
           putOf(this.state, encoded(next)),
-          ...(isOver ? [deleteOf(below, prefixEnd(below))] : []),
+          // No more than what a round has: somebody may have a lock whose name begins like this.
+          ...(isOver ? [deleteOf(members, prefixEnd(members)), deleteOf(this.arrivals(generation))] : []),
           ...(generation > 0 ? [deleteOf(this.arrivals(generation - 1))] : []),
         ],
         failure: [readOf(this.state)],

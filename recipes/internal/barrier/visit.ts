@@ -24,7 +24,10 @@ export class Visit {
   /** How far the barrier is, as we heard last. */
   #round: Round
   #mine: Mine | undefined
-  /** An attempt got no answer: it may have been applied, or may be as long as the round is the same. */
+  /**
+   * An attempt got no answer: it may have been applied, or may be as long as the round is the same. That another one
+   * was answered changes nothing: once our key is deleted, the first would create it again.
+   */
   #isInDoubt = false
 
   constructor(session: SessionContext, gathering: Gathering, leaving: AbortSignal) {
@@ -88,7 +91,7 @@ export class Visit {
     const undoing = async () => {
       if (onLoss === 'break') {
         while (this.#ended() === 'pending') this.#round = await rounds.advance(this.#round, this.#breaking)
-      } else if (this.#isInDoubt) {
+      } else if (this.#isInDoubt && this.#ended() === 'pending') {
         // Whether it is we who do it or somebody has before us: the round we named is not there any more.
         this.#round = await rounds.advance(named, 'same')
       }
@@ -119,7 +122,6 @@ export class Visit {
     const { parties, action } = this.#gathering
     this.#round = round
     this.#mine = mine
-    this.#isInDoubt = false
     if (this.#ended() !== 'pending') {
       // Found only now: those before us may be on their way again, and their keys gone.
       this.#mine = await this.#asOfThen(mine)
@@ -161,6 +163,7 @@ export class Visit {
     }
     if (this.#ended() === 'passed') return true
     this.#mine = undefined
+    this.#isInDoubt = false
     return false
   }
 
@@ -188,9 +191,15 @@ export class Visit {
   /** The last to come has all pass. */
   async #complete(): Promise<void> {
     const { action, onComplete } = this.#gathering
-    if (action !== undefined)
-      await orAborted(this.#session.engine, [this.#leaving], Promise.resolve().then(action))
+    if (action !== undefined) await this.#run(action)
     await this.#finish(onComplete)
+  }
+
+  /** Not after the event loop stood still past the end of our session: the others may have broken the round by then. */
+  async #run(action: () => unknown): Promise<void> {
+    const { engine } = this.#session
+    await orAborted(engine, [this.#leaving], this.#session.reliable())
+    await orAborted(engine, [this.#leaving], Promise.resolve().then(action))
   }
 
   /** Until somebody else has ended the round, or somebody who has come is lost. */

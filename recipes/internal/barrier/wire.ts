@@ -72,18 +72,27 @@ export function deleteOf(key: Uint8Array, rangeEnd: Uint8Array = NO_END): Init<R
   return { request: { kind: 'deleteRange', value: { key, rangeEnd } } }
 }
 
-/** What the fields of a value are. */
-type Shape = Readonly<Record<string, 'string' | 'number'>>
-
-type Fields<Known extends Shape> = {
-  readonly [Name in keyof Known]: Known[Name] extends 'string' ? string : number
+/** What fields there may be: a bigint is written as a string of digits. Numbers are integers. */
+interface Kinds {
+  readonly string: string
+  readonly number: number
+  readonly bigint: bigint
 }
+
+/** What the fields of a value are. */
+type Shape = Readonly<Record<string, keyof Kinds>>
+
+type Fields<Known extends Shape> = { readonly [Name in keyof Known]: Kinds[Known[Name]] }
+
+/** Not more than fit into the 64 bits etcd has for it. */
+const DIGITS = /^\d{1,18}$/
 
 /** The fields of a value we wrote. Throws PROTOCOL for one that somebody else did. */
 export function fieldsOf<const Known extends Shape>(kv: KeyValue, of: string, known: Known): Fields<Known> {
   const said = saidIn<string>(kv.value)
-  if (said?.v === 1 && Object.entries(known).every(([name, type]) => typeof said[name] === type))
-    return said as Fields<Known>
+  const fields = Object.entries(known).map(([name, kind]) => [name, fieldIn(said?.[name], kind)] as const)
+  if (said?.v === 1 && fields.every(([, field]) => field !== undefined))
+    return Object.fromEntries(fields) as Fields<Known>
   throw new EtcdError(
     'PROTOCOL',
     `[PROTOCOL] ${text(kv.key)} is not what ${of} keeps there: somebody else wrote it`,
@@ -122,4 +131,11 @@ export function firstOfAll<Result>(
 ): Promise<Result> {
   const over = quietController()
   return Promise.race(waits.map(wait => wait(over.signal))).finally(() => over.abort())
+}
+
+function fieldIn(said: unknown, kind: keyof Kinds): Kinds[typeof kind] | undefined {
+  if (kind === 'number') return Number.isSafeInteger(said) ? (said as number) : undefined
+  if (typeof said !== 'string') return undefined
+  if (kind === 'string') return said
+  return DIGITS.test(said) ? BigInt(said) : undefined
 }

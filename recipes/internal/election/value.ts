@@ -1,5 +1,6 @@
 import { createdAtWire } from '../../../src/client/compare.ts'
 import { part, revisionOf } from '../../../src/client/response-part.ts'
+import type { CallOptions } from '../../../src/client/submitter.ts'
 import type { SessionContext } from '../../../src/session/session-context.ts'
 import { equalBytes } from '../../../src/wire/bytes.ts'
 import type { Init } from '../../../src/wire/codec.ts'
@@ -17,8 +18,8 @@ export interface ValueWrite {
   readonly modRevision: bigint
   /** `always`, or only if the key has another value: whoever follows it is then told nothing new. */
   readonly when: 'always' | 'different'
-  readonly signal?: AbortSignal | undefined
-  readonly timeoutMs?: number | undefined
+  /** Asked for each request: who gives up, and what is left of the time of all of them. */
+  readonly time: () => CallOptions
 }
 
 /**
@@ -45,8 +46,7 @@ export async function writeValue(write: ValueWrite): Promise<bigint | undefined>
       footprint: { reads: [span], writes: [span] },
       // Made twice, it finds what it wrote.
       repeat: 'idempotent',
-      signal: write.signal,
-      timeoutMs: write.timeoutMs,
+      ...write.time(),
     })
     if (response.succeeded) return revisionOf(response.header)
     const kv = part(response.responses[0], 'range').kvs[0]

@@ -38,6 +38,11 @@ export class CandidateView {
             this.#leadersRevision = revision
             this.#changed()
           },
+          // Whoever waits for the leader its claim was refused for hears that it is no more.
+          unchanged: revision => {
+            this.#leadersRevision = revision
+            this.#changed()
+          },
           ended,
         },
       ),

@@ -157,7 +157,10 @@ export class LeadLoop {
         signal: leave.signal,
       })
     } catch (error) {
-      if (!leave.aborted) await this.#restAfter(error)
+      if (leave.aborted) return undefined
+      // Who rests is nobody to hand over to, and nothing an attempt without an answer makes may stand meanwhile.
+      await session.close().catch(() => {})
+      await this.#restAfter(error)
       return undefined
     } finally {
       forgetHealth()
@@ -265,6 +268,8 @@ export class LeadLoop {
     const { aborts } = this.#client.engine
     if (this.#health.isWell || this.#stop.aborted) return
     this.#tell({ kind: 'unhealthy' })
+    // Whoever was told may have stopped it.
+    if (this.#stop.aborted) return
     await new Promise<void>(resolve => {
       const done = () => {
         stopHealth()

@@ -7,6 +7,7 @@ import {
   claimFailed,
   endTurns,
   giveUp,
+  oursInLine,
   type Stand,
   takeTurns,
   untilGivenUp,
@@ -56,7 +57,9 @@ class Acquisition implements Attempt<Claim>, Standing {
   }
 
   async run(): Promise<Claim> {
-    const places = this.#stands.map(stand => new OwnPlace(stand, this))
+    const places = this.#stands.map(
+      (stand, index) => new OwnPlace(stand, this, oursInLine(this.#stands, index)),
+    )
     try {
       const { createRevision, adopted } = await this.#stand(places)
       // The turn may come to a machine that slept, or in the moment the session is lost.

@@ -1,6 +1,6 @@
 import { type OwnKey, removeKeys, type Turn } from '../../../src/session/own-key.ts'
 import type { SessionContext } from '../../../src/session/session-context.ts'
-import { compareBytes, concat, hexOfLease, mapKey, toBytes } from '../../../src/wire/bytes.ts'
+import { compareBytes, concat, equalBytes, hexOfLease, mapKey, toBytes } from '../../../src/wire/bytes.ts'
 import { EtcdError } from '../../../src/wire/errors.ts'
 import type { Entry } from './entry.ts'
 import { type Left, leftFor } from './left-places.ts'
@@ -176,6 +176,15 @@ export async function giveUp(
     await removeKeys(session, keys, createRevision, refused)
   }
   endTurns(stands)
+}
+
+/** How many of these keys, in the order of their bytes, lie in the line of this one: others do if their name is below its own. */
+export function oursInLine(stands: readonly Stand[], index: number): number {
+  const { prefix } = stands[index]!
+  const isOutside = ({ own }: Stand) => !equalBytes(own.key.subarray(0, prefix.length), prefix)
+  const before = stands.slice(0, index).findLastIndex(isOutside)
+  const behind = stands.slice(index).findIndex(isOutside)
+  return (behind < 0 ? stands.length : index + behind) - before - 1
 }
 
 /** The keys of a claim, those in one line together. */

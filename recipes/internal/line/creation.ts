@@ -8,7 +8,7 @@ import type { Init } from '../../../src/wire/codec.ts'
 import type { KeyValue } from '../../../src/wire/gen/kv.g.ts'
 import type { RequestOp, TxnRequest, TxnResponse } from '../../../src/wire/gen/rpc.g.ts'
 import { methods } from '../../../src/wire/methods.ts'
-import { mayTakeOver, type Stand, unanswered, understood } from './claim.ts'
+import { mayTakeOver, oursInLine, type Stand, unanswered, understood } from './claim.ts'
 import { type Entry, entryOf } from './entry.ts'
 import { type LineReading, lineRange, lineReading } from './line-reading.ts'
 
@@ -94,8 +94,8 @@ function requestOf(session: SessionContext, stands: readonly Stand[]): Init<TxnR
     ({ own }): Init<RequestOp> => ({ request: { kind: 'range', value: { key: own.key } } }),
   )
   const lines = stands.map(
-    ({ prefix, rule }): Init<RequestOp> => ({
-      request: { kind: 'range', value: lineRange(prefix, rule.values) },
+    ({ prefix, rule }, index): Init<RequestOp> => ({
+      request: { kind: 'range', value: lineRange(prefix, rule.values, oursInLine(stands, index)) },
     }),
   )
   const whole = { compare, success: [...puts, ...lines], failure: [...gets, ...lines] }

@@ -1,7 +1,6 @@
 import type { Engine } from '../../../src/client/engine.ts'
 import { part } from '../../../src/client/response-part.ts'
 import type { WatchSink } from '../../../src/client/watcher.ts'
-import { onAbort } from '../../../src/support/abort.ts'
 import { sleep } from '../../../src/support/bounded.ts'
 import { prefixEnd } from '../../../src/wire/bytes.ts'
 import type { Init } from '../../../src/wire/codec.ts'
@@ -17,7 +16,7 @@ import {
 import { methods } from '../../../src/wire/methods.ts'
 import { isFinal } from '../trouble.ts'
 import { type Entry, entryOf } from './entry.ts'
-import { type LineReading, lineRange, lineReading } from './line-reading.ts'
+import { isFar, type LineReading, lineRange, lineReading } from './line-reading.ts'
 import { placeGone, placeTaken } from './place.ts'
 import type { Rule } from './rule.ts'
 
@@ -30,6 +29,8 @@ export interface FarPlace {
   readonly prefix: Uint8Array
   readonly rule: Rule
   readonly mine: Entry
+  /** How many keys of its creation stand in the line. */
+  readonly ours: number
   readonly ttlMs: number
   /** Ends the wait, with its reason. */
   readonly signal: AbortSignal
@@ -47,8 +48,7 @@ export async function approach(place: FarPlace): Promise<Approached> {
   for (;;) {
     try {
       const { reading, predecessor } = await lookAround(place, atLeast)
-      const isNear = !reading.truncated || reading.entries.some(({ name }) => name === place.mine.name)
-      if (isNear) return { kind: 'near', reading }
+      if (!isFar(reading, place.mine)) return { kind: 'near', reading }
       if (predecessor !== undefined) atLeast = await untilMoved(place, predecessor)
       else if (place.rule.values === 'read') return { kind: 'free' }
       // Nobody before us although the head of the line is full of others: it moved while it was read; look again.
@@ -69,13 +69,13 @@ interface Surroundings {
 
 /** The head of the line, our own place and those right before it, at one revision. One round trip, where order alone decides. */
 async function lookAround(place: FarPlace, atLeast: bigint): Promise<Surroundings> {
-  const { engine, prefix, rule, mine, signal } = place
+  const { engine, prefix, rule, mine, ours, signal } = place
   const response = await engine.submitter.submit({
     method: methods.txn,
     request: {
       success: [
         rangeOp(mine),
-        { request: { kind: 'range', value: lineRange(prefix, rule.values) } },
+        { request: { kind: 'range', value: lineRange(prefix, rule.values, ours) } },
         { request: { kind: 'range', value: before(place, mine.createRevision) } },
       ],
     },
@@ -191,7 +191,7 @@ function untilMoved(place: FarPlace, predecessor: Entry): Promise<bigint> {
     )
     const timer = engine.runtime.setTimer(2 * ttlMs, () => moved(0n)).unref()
     // May call at once: between two requests nobody listens.
-    stopListening = onAbort(signal, over)
+    stopListening = engine.aborts.on(signal, over)
   })
 }
 

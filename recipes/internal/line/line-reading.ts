@@ -19,14 +19,17 @@ export interface LineReading {
   readonly truncated: boolean
 }
 
-/** The request for the head of the line: everybody near, and the one behind them. */
-export function lineRange(prefix: Uint8Array, values: Rule['values']): Init<RangeRequest> {
+/**
+ * The request for the head of the line: everybody near, and `ours` behind them, so many of one creation. Those come
+ * in any order.
+ */
+export function lineRange(prefix: Uint8Array, values: Rule['values'], ours = 1): Init<RangeRequest> {
   return {
     key: prefix,
     rangeEnd: prefixEnd(prefix),
     sortOrder: SortOrder.ascend,
     sortTarget: SortTarget.createRevision,
-    limit: BigInt(NEAR + 1),
+    limit: BigInt(NEAR + ours),
     keysOnly: values === 'ignored',
   }
 }
@@ -34,6 +37,19 @@ export function lineRange(prefix: Uint8Array, values: Rule['values']): Init<Rang
 /** `revision` is that of the whole answer: the parts of a transaction carry none. */
 export function lineReading({ kvs, more }: RangeResponse, revision: bigint): LineReading {
   return { revision, entries: kvs.map(entryOf), truncated: more }
+}
+
+/** Are more ahead than are followed one by one? */
+export function isFar({ entries, truncated }: LineReading, { name, createRevision }: Entry): boolean {
+  if (!truncated) return false
+  const ahead = entries.filter(entry => entry.createRevision < createRevision)
+  return ahead.length > NEAR || !entries.some(entry => entry.name === name)
+}
+
+/** May a place be there that is not seen, for there are more of its creation than were read? */
+export function mayHide({ entries, truncated }: LineReading, { createRevision }: Entry): boolean {
+  const last = entries.at(-1)
+  return truncated && last !== undefined && last.createRevision <= createRevision
 }
 
 /** Everybody in a line, the oldest first. One round trip. */
@@ -62,12 +78,12 @@ export async function readWholeLine(
 export async function readLine(
   engine: Engine,
   prefix: Uint8Array,
-  values: Rule['values'],
+  { values, ours }: { readonly values: Rule['values']; readonly ours: number },
   atLeast: bigint,
 ): Promise<LineReading> {
   const response = await engine.submitter.submit({
     method: methods.range,
-    request: lineRange(prefix, values),
+    request: lineRange(prefix, values, ours),
     footprint: { reads: [{ key: prefix, end: prefixEnd(prefix) }], writes: [] },
     consistency: 'linearizable',
     atLeast,

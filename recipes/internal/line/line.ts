@@ -6,7 +6,7 @@ import { EtcdError } from '../../../src/wire/errors.ts'
 import type { Event } from '../../../src/wire/gen/kv.g.ts'
 import { isFinal } from '../trouble.ts'
 import { type Entry, entryOf } from './entry.ts'
-import { type LineReading, readLine } from './line-reading.ts'
+import { type LineReading, mayHide, readLine } from './line-reading.ts'
 import { Ahead, type Place, placeGone, placeTaken } from './place.ts'
 import type { Rule } from './rule.ts'
 
@@ -52,15 +52,17 @@ export class Line {
   readonly #waiting = new Set<Waiting>()
   /** Acquisitions that have not settled: the watch is kept for them. */
   #unsettled = 0
-  /** Those whose answer is on its way: deletions are remembered for them. */
+  /** Those whose answer is on its way: what is seen is remembered for them. */
   #unanswered = 0
-  /** Reads under way, for which deletions are remembered, too. */
+  /** Reads under way, for which it is remembered, too. */
   #reading: Promise<void> | undefined
   #readAgain = false
   /** Latest deletion of each key seen while an answer was on its way that may be older than it. */
   readonly #deletions = new Map<string, bigint>()
+  /** Likewise the latest change of each key: what blocks in an older answer need not block any more. */
+  readonly #changes = new Map<string, { readonly entry: Entry; readonly revision: bigint }>()
   #linger: Timer | undefined
-  #check: Timer | undefined
+  #check: { readonly timer: Timer; readonly atMs: number } | undefined
   #deciding = false
 
   constructor(engine: Engine, prefix: Uint8Array, values: Rule['values'], emptied: () => void) {
@@ -87,7 +89,7 @@ export class Line {
   /** Its request was answered, and the answer used, or it never will be. */
   answered(): void {
     this.#unanswered -= 1
-    this.#forgetDeletions()
+    this.#forget()
   }
 
   /** It has come to an end, whichever. */
@@ -113,7 +115,7 @@ export class Line {
         else this.#read(this.#watch.since)
     }
     this.#decideSoon()
-    this.#scheduleCheck()
+    this.#checkWithin(place.ttlMs)
   }
 
   leave(place: Place): void {
@@ -171,7 +173,7 @@ export class Line {
   }
 
   #onDeleted(name: string, revision: bigint): void {
-    if (this.#unanswered > 0 || this.#reading !== undefined) this.#deletions.set(name, revision)
+    if (this.#isOnItsWay) this.#deletions.set(name, revision)
     for (const waiting of [...this.#waiting]) {
       const { mine } = waiting.place
       // Our own place, and not an earlier one of the same name whose deletion comes late.
@@ -181,6 +183,9 @@ export class Line {
   }
 
   #onWritten(entry: Entry, revision: bigint): void {
+    // What is only now created is behind everybody whose answer may be on its way without it.
+    if (this.#isOnItsWay && entry.createRevision < revision)
+      this.#changes.set(entry.name, { entry, revision })
     for (const waiting of [...this.#waiting]) {
       const { mine } = waiting.place
       const isOurs = mine.name === entry.name && mine.createRevision === entry.createRevision
@@ -224,7 +229,8 @@ export class Line {
   }
 
   #readNow(atLeast: bigint): Promise<LineReading> {
-    return readLine(this.#engine, this.#prefix, this.#values, atLeast)
+    const ours = Math.max(1, ...[...this.#waiting].map(({ place }) => place.ours))
+    return readLine(this.#engine, this.#prefix, { values: this.#values, ours }, atLeast)
   }
 
   #apply(reading: LineReading, watch: WatchState): void {
@@ -236,6 +242,8 @@ export class Line {
       // Created, or read elsewhere, after this was read: what it knows is newer.
       if (mine.createRevision > reading.revision || waiting.ahead.readAt > reading.revision) continue
       const found = reading.entries.find(({ name }) => name === mine.name)
+      // Read for others, before this place was known. It is read again if need be.
+      if (found === undefined && mayHide(reading, mine)) continue
       if (found?.createRevision !== mine.createRevision) this.#end(waiting, placeGone(mine, reading.revision))
       else if (found.lease !== mine.lease) this.#end(waiting, placeTaken(mine))
       else {
@@ -245,7 +253,7 @@ export class Line {
         if (waiting.ahead.isFree) waiting.place.onTurn()
       }
     }
-    this.#forgetDeletions()
+    this.#forget()
     this.#tidy()
     this.#decideSoon()
     if (again && this.#watch.kind === 'open' && [...this.#waiting].some(({ state }) => state === 'stale')) {
@@ -266,8 +274,14 @@ export class Line {
       .unref()
   }
 
+  /** May an answer be on its way that is older than what the watch tells now? */
+  get #isOnItsWay(): boolean {
+    return this.#unanswered > 0 || this.#reading !== undefined
+  }
+
   #take(waiting: Waiting, { revision, entries }: LineReading): void {
     waiting.ahead.read(revision, entries)
+    for (const { entry, revision: at } of this.#changes.values()) waiting.ahead.written(entry, at)
     for (const [name, deletedAt] of this.#deletions) waiting.ahead.deleted(name, deletedAt)
   }
 
@@ -276,27 +290,32 @@ export class Line {
     waiting.place.onEnd(error)
   }
 
-  /** No wait hangs on one event: servers are known to lose some. Every two TTLs the line is read again. */
-  #scheduleCheck(): void {
-    if (this.#check !== undefined || this.#waiting.size === 0) return
-    const ttlMs = Math.min(...[...this.#waiting].map(({ place }) => place.ttlMs))
-    this.#check = this.#engine.runtime
+  /** No wait hangs on one event: servers are known to lose some. Every two TTLs, the shortest ones, the line is read again. */
+  #checkWithin(ttlMs: number): void {
+    const { runtime } = this.#engine
+    const atMs = runtime.now() + 2 * ttlMs
+    if (this.#check !== undefined && this.#check.atMs <= atMs) return
+    this.#check?.timer.cancel()
+    const timer = runtime
       .setTimer(2 * ttlMs, () => {
         this.#check = undefined
         if (this.#waiting.size === 0) return
         this.#read(this.#watch.kind === 'open' ? this.#watch.since : 0n)
-        this.#scheduleCheck()
+        this.#checkWithin(Math.min(...[...this.#waiting].map(({ place }) => place.ttlMs)))
       })
       .unref()
+    this.#check = { timer, atMs }
   }
 
-  #forgetDeletions(): void {
-    if (this.#unanswered === 0 && this.#reading === undefined) this.#deletions.clear()
+  #forget(): void {
+    if (this.#isOnItsWay) return
+    this.#deletions.clear()
+    this.#changes.clear()
   }
 
   #tidy(): void {
     if (this.#waiting.size === 0) {
-      this.#check?.cancel()
+      this.#check?.timer.cancel()
       this.#check = undefined
     }
     if (this.#unsettled > 0 || this.#waiting.size > 0) return

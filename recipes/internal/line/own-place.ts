@@ -6,7 +6,7 @@ import type { Stand } from './claim.ts'
 import { type Entry, isForeign } from './entry.ts'
 import { approach } from './far-place.ts'
 import type { Line } from './line.ts'
-import type { LineReading } from './line-reading.ts'
+import { isFar, type LineReading } from './line-reading.ts'
 import { Lines } from './lines.ts'
 import { type Place, placeGone } from './place.ts'
 import type { Rule } from './rule.ts'
@@ -28,16 +28,18 @@ export type Distance = 'free' | 'near' | 'far'
 export class OwnPlace implements Place {
   readonly stand: Stand
   readonly rule: Rule
+  readonly ours: number
   readonly ttlMs: number
   readonly #standing: Standing
   readonly #lines: Lines
   readonly #line: Line
   #mine: Entry | undefined
 
-  constructor(stand: Stand, standing: Standing) {
+  constructor(stand: Stand, standing: Standing, ours = 1) {
     const { engine, ttl } = standing.session
     this.stand = stand
     this.rule = stand.rule
+    this.ours = ours
     this.ttlMs = ttl * 1000
     this.#standing = standing
     this.#lines = engine.shared(Lines)
@@ -98,12 +100,13 @@ export class OwnPlace implements Place {
   async #approach(): Promise<void> {
     const { session, abandoned } = this.#standing
     const { prefix } = this.stand
-    const { mine, rule, ttlMs } = this
+    const { mine, rule, ours, ttlMs } = this
     const look = await approach({
       engine: session.engine,
       prefix,
       rule,
       mine,
+      ours,
       ttlMs,
       signal: abandoned.signal,
     })
@@ -129,11 +132,6 @@ export class OwnPlace implements Place {
       this.#lines.nameForeign(entry, prefix)
     }
   }
-}
-
-/** More are ahead than the answer shows. */
-function isFar({ entries, truncated }: LineReading, mine: Entry): boolean {
-  return truncated && !entries.some(({ name }) => name === mine.name)
 }
 
 export function nameClash({ key }: Entry, prefix: Uint8Array): EtcdError {

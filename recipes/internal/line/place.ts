@@ -10,6 +10,8 @@ import type { Rule } from './rule.ts'
 export interface Place {
   readonly mine: Entry
   readonly rule: Rule
+  /** How many keys of its creation stand in the line, its own among them: more where others of a set lie below its name. */
+  readonly ours: number
   /** How long after its owner's death the server may keep the place, in milliseconds. */
   readonly ttlMs: number
   /** Nobody to wait for any more; as far as the line knows, the place still exists. */

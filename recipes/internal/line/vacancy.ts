@@ -6,7 +6,7 @@ import { prefixEnd } from '../../../src/wire/bytes.ts'
 import type { Init } from '../../../src/wire/codec.ts'
 import type { RequestOp, ResponseOp, TxnRequest } from '../../../src/wire/gen/rpc.g.ts'
 import { methods } from '../../../src/wire/methods.ts'
-import { isGhost, mayTakeOver, type Stand, unanswered, understood } from './claim.ts'
+import { isGhost, mayTakeOver, oursInLine, type Stand, unanswered, understood } from './claim.ts'
 import { type Entry, entryOf, isForeign } from './entry.ts'
 import { type LineReading, lineRange, lineReading } from './line-reading.ts'
 import { nameClash } from './own-place.ts'
@@ -45,14 +45,16 @@ export async function createIfVacant(
   for (let look = 1; ; look++) {
     const answer = await ask(session, stands, ways, abandoned)
     if (typeof answer === 'bigint') return { createRevision: answer, adopted: false }
-    if (inTheWay(session, stands, answer)) {
+    const everyWay = look === 1 && ways.length > 0
+    if (inTheWay(session, stands, answer, everyWay)) {
       const own = ownAtTheHead(session, stands, answer)
       if (own === undefined) leaveGhosts(stands, answer)
       return own
     }
     // Nobody was, when it was read: either nothing was asked for yet, or the line has changed since.
-    if (look > LOOKS) return undefined
-    ways = [likelyWay(stands, answer)]
+    const likely = likelyWay(stands, answer)
+    if (look > LOOKS || likely === undefined) return undefined
+    ways = [likely]
     await session.reliable()
     abandoned.throwIfAborted()
   }
@@ -68,15 +70,21 @@ function waysOf(stands: readonly Stand[]): readonly Condition[] {
   return inOneTransaction(ways, stands) ? ways : []
 }
 
-/** Lines seen with nobody in them are to be empty, the others as those in them allow; of too many, all as they were seen. */
-function likelyWay(stands: readonly Stand[], { readings }: Occupied): Condition {
-  const way = stands.flatMap(({ prefix, rule }, index) => {
-    const ways = rule.vacant(prefix)
-    return readings[index]?.entries.length === 0 ? ways.at(-1)! : ways[0]
+/**
+ * Lines seen with nobody in them are to be empty, the others as those in them allow; of too many, all as they were
+ * seen, and as they allow where not all of a line was. None if that is too much, too.
+ */
+function likelyWay(stands: readonly Stand[], { readings }: Occupied): Condition | undefined {
+  const ways = stands.map(({ prefix, rule }, index) => {
+    const vacant = rule.vacant(prefix)
+    return readings[index]?.entries.length === 0 ? vacant.at(-1)! : vacant[0]
   })
-  const whole = [...absent(stands), ...way]
-  if (inOneTransaction([whole], stands)) return whole
-  return stands.map(({ prefix }, index) => unchangedSince(prefix, readings[index]!.revision))
+  const asSeen = stands.flatMap(({ prefix }, index) => {
+    const { revision, truncated } = readings[index]!
+    const unchanged = unchangedSince(prefix, revision)
+    return truncated ? [unchanged, ...ways[index]!] : [unchanged]
+  })
+  return [[...absent(stands), ...ways.flat()], asSeen].find(way => inOneTransaction([way], stands))
 }
 
 /** Each way is asked for within the failure of the one before it, and the last of them looks. */
@@ -98,16 +106,21 @@ async function ask(
   abandoned: LazyAbort,
 ): Promise<bigint | Occupied> {
   const spans = stands.map(({ prefix }) => ({ key: prefix, end: prefixEnd(prefix) }))
+  // Asking for no way it creates nothing, and nothing puts its answer behind what was told before but the demand.
+  const looks = ways.length === 0
+  const created = looks ? [] : stands
   const response = await session.engine.submitter.submit({
     method: methods.txn,
     request: requestOf(session, stands, ways),
-    footprint: { reads: spans, writes: ways.length === 0 ? [] : spans },
+    footprint: { reads: spans, writes: looks ? [] : spans },
+    // From before an unlock it would show keys whose token was told, and what had been told is forgotten since.
+    consistency: looks ? 'linearizable' : undefined,
     // Made twice, it finds its own keys at the head.
     repeat: 'idempotent',
     noMoreAttempts: abandoned,
-    onUnanswered: () => unanswered(stands),
+    onUnanswered: () => unanswered(created),
   })
-  return understood(stands, () => {
+  return understood(created, () => {
     const revision = revisionOf(response.header)
     const { succeeded, responses } = wayTaken(response, ways.length)
     return succeeded ? revision : occupied(responses, stands, revision)
@@ -126,10 +139,11 @@ function requestOf(
   )
   const looks = [
     ...stands.map(({ own }): Init<RequestOp> => ({ request: { kind: 'range', value: { key: own.key } } })),
-    ...stands.map(({ prefix, rule }): Init<RequestOp> => {
-      const line = lineRange(prefix, rule.values)
+    ...stands.map(({ prefix, rule }, index): Init<RequestOp> => {
+      const ours = oursInLine(stands, index)
+      const line = lineRange(prefix, rule.values, ours)
       // Where order alone decides, whoever is at the head is in the way.
-      const value = rule.values === 'ignored' ? { ...line, limit: 1n } : line
+      const value = rule.values === 'ignored' ? { ...line, limit: BigInt(ours) } : line
       return { request: { kind: 'range', value } }
     }),
   ]
@@ -148,20 +162,26 @@ function occupied(responses: readonly ResponseOp[], stands: readonly Stand[], re
   }
 }
 
-/** Is an own key there already, or anybody a newcomer would wait for? A key of our own that is no place is refused. */
+/**
+ * Is an own key there already, or anybody a newcomer would wait for? A key of our own that is no place is refused.
+ * `everyWay`: none of them was open, so if it is nobody who is seen, it is somebody behind them.
+ */
 function inTheWay(
   { leaseId }: SessionContext,
   stands: readonly Stand[],
   { found, readings }: Occupied,
+  everyWay: boolean,
 ): boolean {
   let any = found.some(entry => entry !== undefined)
   for (const [index, { prefix, rule, own, value }] of stands.entries()) {
     const { entries, truncated, revision } = readings[index]!
     const newcomer = { name: '', key: own.key, createRevision: revision + 1n, lease: leaseId, value }
-    const first = entries.find(entry => rule.blocks(entry, newcomer))
+    // Keys of names below this one, created together with its own, are what an attempt of ours has made.
+    const others = entries.filter(entry => entry.createRevision !== found[index]?.createRevision)
+    const first = others.find(entry => rule.blocks(entry, newcomer))
     if (first !== undefined && first.lease === leaseId && isForeign(first, prefix.length, rule.keys))
       throw nameClash(first, prefix)
-    any ||= first !== undefined || truncated
+    any ||= first !== undefined || (truncated && everyWay)
   }
   return any
 }

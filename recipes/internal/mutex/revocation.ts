@@ -64,12 +64,12 @@ export async function askToRevoke(
   }: { readonly key: Uint8Array; readonly leaseOptions: { readonly space: KeySpace; readonly ttl: number } },
   { key: held, createRevision }: Contender,
   reason: string | undefined,
-  { signal, timeoutMs }: CallOptions,
+  time: () => CallOptions,
 ): Promise<boolean> {
   const { submitter, keeper, runtime, connections } = engine
   const { space, ttl } = leaseOptions
   const lease = new Lease({ submitter, keeper, runtime, space, closing: connections.closing })
-  const { id } = await lease.grant(ttl, { signal, timeoutMs })
+  const { id } = await lease.grant(ttl, time())
   const { host, pid } = runtime.identity()
   let asked = false
   try {
@@ -92,8 +92,7 @@ export async function askToRevoke(
       },
       // Says the same twice, to the same holder.
       repeat: 'idempotent',
-      signal,
-      timeoutMs,
+      ...time(),
     })
     asked = succeeded
     return succeeded

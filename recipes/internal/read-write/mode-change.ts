@@ -39,10 +39,10 @@ export class ModeOfPlace {
    * Writes the mode into the value of the key: that, and with it the position, stays. To write, nobody else may read
    * or wait to read at that revision. One round trip, up to two more after a change that got no answer.
    */
-  async change(mode: Mode, options: CallOptions): Promise<ModeChange> {
+  async change(mode: Mode, time: () => CallOptions): Promise<ModeChange> {
     for (let isThere = false; ; ) {
       const known = this.#modRevision
-      const answer = await this.#ask(mode, { known, isThere }, options)
+      const answer = await this.#ask(mode, { known, isThere }, time())
       if (answer.kind === 'changed') {
         this.#modRevision = answer.revision
         return 'changed'

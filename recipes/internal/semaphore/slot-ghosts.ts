@@ -115,7 +115,7 @@ export class SlotGhosts implements AsyncDisposable {
     this.#forget()
   }
 
-  /** What comes while the slots are being read is read again. */
+  /** What comes while the slots are being read is read again, unless nobody is suspected any more: then the watch has ended. */
   #sweep(): void {
     if (this.#sweeping !== undefined) {
       this.#sweepAgain = true
@@ -129,7 +129,7 @@ export class SlotGhosts implements AsyncDisposable {
     do {
       this.#sweepAgain = false
       await this.#sweepOnce()
-    } while (this.#sweepAgain)
+    } while (this.#sweepAgain && this.#suspects.size > 0)
     this.#sweeping = undefined
   }
 

@@ -46,7 +46,7 @@ export class HeadOfLine {
   #ownTimer: Timer | undefined
   #view: { readonly stop: () => void } | undefined
   #news: Seen | undefined
-  #arrival: Deferred<Seen> | undefined
+  #arrival: Deferred<Seen | undefined> | undefined
   #ended: { readonly reason: unknown } | undefined
   #mayHold = false
 
@@ -80,11 +80,12 @@ export class HeadOfLine {
     try {
       for (;;) {
         limit.check(count)
-        const free = seen && freeSlots(seen, limit.permits, count)
-        const alternatives =
-          seen === undefined ? memory.alternatives(count, limit.permits) : free ? [free] : []
+        // Another task may change it while we ask: what is free under one limit is claimed under that one, or not at all.
+        const { permits, raw } = limit
+        const free = seen && freeSlots(seen, permits, count)
+        const alternatives = seen === undefined ? memory.alternatives(count, permits) : free ? [free] : []
         if (alternatives.length > 0) {
-          const answer = await this.#ask(alternatives, seen !== undefined)
+          const answer = await this.#ask(raw, alternatives, seen !== undefined)
           if (answer === 'again') continue
           if (answer.kind === 'granted')
             return { slots: answer.slots, createRevision: answer.revision, adopted: false }
@@ -95,14 +96,15 @@ export class HeadOfLine {
           if (freeSlots(seen, limit.permits, count) !== undefined) continue
         }
         this.#watchOwn()
-        seen = await this.#heed(await this.#next())
+        const news = await this.#next()
+        seen = news && (await this.#heed(news))
       }
     } finally {
       this.#stop()
     }
   }
 
-  async #ask(alternatives: readonly (readonly number[])[], seen: boolean) {
+  async #ask(limit: Uint8Array, alternatives: readonly (readonly number[])[], seen: boolean) {
     const { engine } = this.#session
     const { key, createRevision } = this.#mine
     // It would take our own claim for somebody's deletion of our place.
@@ -114,7 +116,7 @@ export class HeadOfLine {
       this.#throwIfEnded()
       const response = await engine.submitter.submit({
         method: methods.txn,
-        request: claimAsHead(this.#wish, this.#pool.limit.raw, alternatives, { key, createRevision, seen }),
+        request: claimAsHead(this.#wish, limit, alternatives, { key, createRevision, seen }),
         footprint: claimFootprint(this.#wish),
         // Done with our place, which it removes: made twice, the second does nothing.
         repeat: 'idempotent',
@@ -130,13 +132,17 @@ export class HeadOfLine {
         throw error
       }
     } catch (error) {
-      this.#throwIfEnded()
-      if (!EtcdError.is(error) || isFinal(error) || error.code === 'PROTOCOL') throw error
-      // It will pass. Whoever waits has a session that ends when this goes on.
-      await sleep(engine.runtime, AGAIN_MS, this.#abandoned.signal)
-      this.#throwIfEnded()
+      await this.#untilItPasses(error)
       return 'again' as const
     }
+  }
+
+  /** Throws what will not pass. Whoever waits has a session that ends when this goes on. */
+  async #untilItPasses(error: unknown): Promise<void> {
+    this.#throwIfEnded()
+    if (!EtcdError.is(error) || isFinal(error) || error.code === 'PROTOCOL') throw error
+    await sleep(this.#session.engine.runtime, AGAIN_MS, this.#abandoned.signal)
+    this.#throwIfEnded()
   }
 
   /** By a claim of ours that got no answer, or by somebody else. */
@@ -153,14 +159,20 @@ export class HeadOfLine {
 
   /** Goes by the limit there is now. */
   async #heed({ limit, held }: Seen): Promise<readonly number[]> {
-    if (limit === undefined || !equalBytes(limit.value, this.#pool.limit.raw))
-      await this.#pool.limit.found(limit)
+    if (limit === undefined || !equalBytes(limit.value, this.#pool.limit.raw)) {
+      try {
+        await this.#pool.limit.found(limit)
+      } catch (error) {
+        // The next claim is refused, and what is to be done about the limit is done then.
+        await this.#untilItPasses(error)
+      }
+    }
     this.#pool.memory.seen(held)
     return held
   }
 
-  /** What the slots and the limit are, once they are something we have not seen. */
-  #next(): Promise<Seen> {
+  /** What the slots and the limit are, once they are something we have not seen; undefined if that is to be asked. */
+  #next(): Promise<Seen | undefined> {
     this.#throwIfEnded()
     const { limit, slotsEnd } = this.#pool.keys
     this.#view ??= watchKeys(
@@ -175,7 +187,7 @@ export class HeadOfLine {
         ended: error => this.#end(error),
       },
     )
-    const arrival = deferred<Seen>()
+    const arrival = deferred<Seen | undefined>()
     this.#arrival = arrival
     // Told while we were asking: it may be newer than the answer.
     if (this.#news !== undefined) this.#tell(this.#news)
@@ -185,6 +197,11 @@ export class HeadOfLine {
   #tell(news: Seen): void {
     this.#news = this.#arrival === undefined ? news : undefined
     this.#arrival?.resolve(news)
+    this.#arrival = undefined
+  }
+
+  #askAgain(): void {
+    this.#arrival?.resolve(undefined)
     this.#arrival = undefined
   }
 
@@ -202,6 +219,8 @@ export class HeadOfLine {
     this.#stopOwn()
     const { key, createRevision } = this.#mine
     this.#ownWatch = watchOwnKeys(this.#session, [key], createRevision, error => {
+      // A claim of ours that got no answer may have been applied only now.
+      if (this.#mayHold) return this.#askAgain()
       this.#session.doubt()
       this.#end(error)
     })

@@ -74,6 +74,7 @@ class ImmediateSlots implements Attempt<SlotClaim | undefined> {
       const free = seen && freeSlots(seen.held, limit.permits, count)
       const alternatives = free === undefined ? memory.alternatives(count, limit.permits) : [free]
       const answer = await this.#ask(alternatives, free && seen?.revision)
+      if (answer.kind !== 'other-limit') limit.agreed()
       if (answer.kind === 'granted')
         return slotClaim(this.#session, this.#wish, answer.slots, answer.revision, false)
       memory.seen(answer.held)
@@ -81,7 +82,6 @@ class ImmediateSlots implements Attempt<SlotClaim | undefined> {
         await limit.found(answer.limit)
         seen = undefined
       } else {
-        limit.agreed()
         const earlier = await this.#takenEarlier()
         if (earlier !== undefined) return earlier
         if (answer.someWait || look > LOOKS) return undefined

@@ -76,8 +76,7 @@ export class Attempt {
   }
 
   assertRunning(): void {
-    if (this.#over)
-      throw new TypeError('stm: this run of the transaction is over; it has not waited for all it did')
+    if (this.#over) throw isOver()
   }
 
   /**
@@ -140,7 +139,11 @@ export class Attempt {
     this.#entry = invited.then(view => {
       if (view !== undefined) this.#view = view
       this.#entry = 'entered'
-      this.assertRunning()
+      if (!this.#over) return
+      // The function has not waited for this read, so nobody hears of its failure.
+      const error = isOver()
+      this.#spoilt ??= { kind: 'unread', error }
+      throw error
     })
     return this.#entry
   }
@@ -156,6 +159,10 @@ export class Attempt {
       throw error
     }
   }
+}
+
+function isOver(): TypeError {
+  return new TypeError('stm: this run of the transaction is over; it has not waited for all it did')
 }
 
 function at(revision: bigint): Written {

@@ -19,8 +19,11 @@ export type CommitResult =
 export interface CommitOptions {
   /** Where to put a marker; undefined: an outcome that is unknown stays so. */
   readonly markers: Uint8Array | undefined
-  /** `welcome`: nothing else that this client commits in the same tick touches the same keys. */
-  readonly company: 'welcome' | 'none'
+  /**
+   * `welcome`: nothing else that this client commits in the same tick touches the same keys. Asked when it is sent:
+   * who had the keys to itself may have lost them while it waited for a marker.
+   */
+  readonly company: () => 'welcome' | 'none'
   /** Asked last of all: whoever has left is to leave nothing behind. */
   readonly isWanted: () => boolean
 }
@@ -48,7 +51,7 @@ export class StmCommitter {
     }
     if (!isWanted()) return { kind: 'unwanted' }
     try {
-      const receipt = await this.#send(batch, marker, company)
+      const receipt = await this.#send(batch, marker, company())
       if (marker !== undefined && receipt.succeeded) this.#markers.settled(marker)
       return receipt.succeeded
         ? { kind: 'committed', revision: receipt.revision }
@@ -70,7 +73,7 @@ export class StmCommitter {
     }
   }
 
-  #send(batch: Batch, marker: Marker | undefined, company: CommitOptions['company']): Promise<Receipt> {
+  #send(batch: Batch, marker: Marker | undefined, company: 'welcome' | 'none'): Promise<Receipt> {
     const request = batch.request()
     const parcel: Parcel = {
       request: marker === undefined ? request : this.#markers.mark(request, marker),

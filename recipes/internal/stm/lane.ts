@@ -262,7 +262,8 @@ export class Lane {
     const markers = seats.find(({ member }) => member.markers !== undefined)?.member.markers
     const result = await this.#committer.commit(batch, {
       markers,
-      company: 'welcome',
+      // Those it has let go may be at work on the same keys: in one request, neither would notice the other.
+      company: () => (this.#abandoned ? 'none' : 'welcome'),
       isWanted: () => seats.every(({ member }) => !member.isOver),
     })
     this.#impatient?.cancel()
@@ -301,7 +302,7 @@ export class Lane {
       const changed =
         ran.outcome.kind === 'retry' &&
         seats.slice(index + 1).some(behind => behind.member.writesAny(ran.attempt.reads))
-      member.tell(changed ? { kind: 'again' } : { kind: 'committed', ran, revision })
+      member.tell(changed ? { kind: 'changed' } : { kind: 'committed', ran, revision })
     })
   }
 

@@ -5,7 +5,7 @@ import { EtcdError } from '../../../src/wire/errors.ts'
 import type { Isolation, Transaction } from '../../transaction.ts'
 import { Attempt, type Invite, type Outcome } from './attempt.ts'
 import type { Finished } from './batch.ts'
-import type { Interval } from './interval.ts'
+import { type Interval, isOneKey } from './interval.ts'
 import type { ReadSet } from './reads.ts'
 import type { Snapshot } from './snapshot.ts'
 import { execute, type Hook } from './transaction.ts'
@@ -32,6 +32,8 @@ export type Verdict =
   | { readonly kind: 'committed'; readonly ran: Ran; readonly revision: bigint }
   /** It ran on what is not, or was never tried: no conflict of its own. */
   | { readonly kind: 'again' }
+  /** It waits until something it read changes, and something has. */
+  | { readonly kind: 'changed' }
   /** Something it read had changed. */
   | { readonly kind: 'conflict'; readonly snapshot: Snapshot }
   /** Its batch has gone on without it. */
@@ -161,13 +163,11 @@ export class Member {
   tell(verdict: Verdict): void {
     const suspended = this.#suspended
     this.#suspended = undefined
-    if (suspended === undefined) {
-      this.#travel?.resolve(verdict)
-      return
-    }
+    // A function that did not wait for the read is over, and its run waits for the verdict.
+    if (suspended === undefined || this.#attempt?.isOver) this.#travel?.resolve(verdict)
     // Nothing has been read yet: it goes on by itself as if there had never been a lane.
-    this.#travel = undefined
-    suspended.resolve(undefined)
+    else this.#travel = undefined
+    suspended?.resolve(undefined)
   }
 
   /** What is to be committed of a run that read at `base`. One that failed, or waits, has written nothing. */
@@ -188,9 +188,11 @@ export class Member {
     const { revision } = batch.written
     return {
       ...this.finished(ran, base),
-      // What the batch had written by then is no surprise to this run.
-      since: interval =>
-        ran.attempt.reads.isEmpty ? undefined : pending.writesTo(interval) ? revision : base,
+      // A key that the batch had written by then is no surprise to this run; in a range others may have written, too.
+      since: interval => {
+        if (ran.attempt.reads.isEmpty) return undefined
+        return isOneKey(interval) && pending.writesTo(interval) ? revision : base
+      },
       pending: 'committed',
     }
   }
@@ -224,6 +226,11 @@ export class Member {
     if (this.#conflicts < this.#terms.maxAttempts) return true
     this.tell({ kind: 'failed', error: tooManyConflicts(this.#conflicts) })
     return false
+  }
+
+  /** It is not too slow, only waiting: what came to nothing until now counts no more. */
+  waited(): void {
+    this.#conflicts = 0
   }
 
   /** The caller does not wait any more. */

@@ -80,8 +80,12 @@ export class StmRun {
             return { value: ran.outcome.value, revision, attempts: this.#member.runs }
           }
           await this.#change(ran, revision)
+          this.#waited()
           break
         }
+        case 'changed':
+          this.#waited()
+          break
         case 'conflict':
           if (!this.#member.mayGoOn()) throw tooManyConflicts(this.#member.conflicts)
           if (this.#member.isEager) known = verdict.snapshot
@@ -181,7 +185,7 @@ export class StmRun {
     const { markers } = this.#terms
     const result = await this.#committer.commit(batch, {
       markers,
-      company: 'none',
+      company: () => 'none',
       isWanted: () => !this.#member.isOver,
     })
     switch (result.kind) {
@@ -193,7 +197,8 @@ export class StmRun {
       case 'unwanted':
         return { kind: 'again' }
       case 'failed':
-        return result
+        // Only its reads were to be confirmed.
+        return finished.log.isEmpty ? { kind: 'failed', error: notSent(result.error) } : result
     }
   }
 
@@ -205,6 +210,13 @@ export class StmRun {
     }
     const unchanged: Unchanged[] = [...reads.intervals()].map(interval => ({ interval, since: revision }))
     return changeIn(this.#engine, unchanged, this.#signal)
+  }
+
+  /** Waiting has no bound, however often it is woken. */
+  #waited(): void {
+    this.#failures = 0
+    this.#backoff.reset()
+    this.#member.waited()
   }
 
   #tell(hooks: readonly Hook[], revision: bigint): void {

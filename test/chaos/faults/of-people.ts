@@ -1,6 +1,7 @@
 import { type Etcd, EtcdError, type KeyValue, prefix } from '../../../src/index.ts'
 import { sharedNowMs } from '../clock.ts'
 import { FILLING_BYTES, FILLING_KEY, makeRoom } from '../room.ts'
+import { marksOf } from '../session-marks.ts'
 import { compactTo, type Fault, NOTHING_TO_UNDO, type Stage } from '../stage.ts'
 
 /** What happens to the users of the library, and what operators do. */
@@ -76,7 +77,7 @@ async function intervene(
 ): Promise<void> {
   const etcd = stage.cluster.control
   const { kvs, revision } = await etcd.range(prefix(stage.round.prefix), { timeoutMs: 3000 })
-  const places = kvs.filter(kv => kv.lease !== 0n)
+  const places = kvs.filter(kv => kv.lease !== 0n && !kv.name().startsWith(marksOf(stage.round.prefix)))
   if (places.length === 0) throw new Error('nobody is there to be struck')
   const place = stage.chance.of(places)
   const key = Buffer.from(place.key).toString('latin1')

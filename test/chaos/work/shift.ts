@@ -5,6 +5,7 @@ import type { Session } from '../../../src/index.ts'
 import { sharedNowMs } from '../clock.ts'
 import { Journal } from '../journal.ts'
 import type { Round } from '../messages.ts'
+import { markOf } from '../session-marks.ts'
 import { everything, type Work } from './everything.ts'
 import type { Post } from './post.ts'
 import { StallWatch } from './stall-watch.ts'
@@ -14,7 +15,8 @@ import { whatWentWrong } from './what-went-wrong.ts'
 /** What a process has from round to round. */
 export type Worker = Pick<Post, 'place' | 'etcd' | 'chance'> & {
   readonly name: string
-  session(journal: Journal): Promise<Session>
+  /** The one all tasks share; a new one once it is lost. */
+  session(): Promise<Session>
 }
 
 /** One round of work. */
@@ -26,6 +28,7 @@ export class Shift {
   readonly #onlooker: Onlooker
   readonly #resting = new AbortController()
   readonly #tasks: readonly Promise<void>[]
+  readonly #followed = new WeakSet<Session>()
   #hasEnded = false
 
   constructor(worker: Worker, round: Round) {
@@ -37,12 +40,6 @@ export class Shift {
     // Each task listens, and so does what it waits for.
     setMaxListeners(0, this.#resting.signal)
     this.#tasks = everything.flatMap(work => Array.from({ length: work.hands }, () => this.#repeat(work)))
-  }
-
-  /** It may have been opened in an earlier round. Between two rounds nobody takes notes. */
-  lost(id: string, { signal }: Session): void {
-    if (this.#hasEnded) return
-    this.#journal.more('sessions', id, { lostAt: sharedNowMs(), reason: whatWentWrong(signal.reason) })
   }
 
   async rest(): Promise<void> {
@@ -62,7 +59,7 @@ export class Shift {
     const { signal } = this.#resting
     const { place, etcd } = this.#worker
     const chance = this.#worker.chance.fork()
-    const session = () => this.#worker.session(journal)
+    const session = () => this.#session()
     const [round, stalls] = [this.#round, this.#stalls]
     const post: Post = { place, etcd, round, chance, journal, stalls, resting: signal, session }
     while (!signal.aborted) {
@@ -71,5 +68,29 @@ export class Shift {
       })
       await sleep(chance.between(...restMs), undefined, { signal }).catch(() => {})
     }
+  }
+
+  async #session(): Promise<Session> {
+    const session = await this.#worker.session()
+    if (!this.#followed.has(session)) this.#follow(session)
+    return session
+  }
+
+  /** It may be one of an earlier round. A mark that goes with its lease tells what became of that. */
+  #follow(session: Session): void {
+    this.#followed.add(session)
+    const { leaseId: lease, signal } = session
+    const id = this.#journal.begin('sessions', { openedAt: sharedNowMs(), lease })
+    const mark = markOf(this.#round.prefix, id)
+    // Whose mark is not made, or not in time, is not judged.
+    this.#worker.etcd.put(mark, '', { lease }).catch(() => {})
+    const lost = () => {
+      // Between two rounds nobody takes notes.
+      if (this.#hasEnded) return
+      const reason = whatWentWrong(signal.reason)
+      this.#journal.more('sessions', id, { believedUntil: sharedNowMs(), reason })
+    }
+    if (signal.aborted) lost()
+    else signal.addEventListener('abort', lost, { once: true })
   }
 }

@@ -62,6 +62,18 @@ test.serial('a lock with a name of a megabyte is TOO_LARGE, and leaves nothing',
   t.is((await etcd.range(prefix(at))).count, 0)
 })
 
+test.serial('a watch on a name of megabytes is refused, and no other watch hears of it', async t => {
+  const { etcd } = live()
+  const at = uniquePrefix(t)
+  const watch = etcd.watch(prefix(at))
+  await watch.ready
+  t.throws(() => etcd.watch(at + 'x'.repeat(3 * MIB)), { instanceOf: RangeError })
+  await etcd.put(`${at}k`, 'v')
+  const { value: event } = await watch[Symbol.asyncIterator]().next()
+  t.is(event?.type === 'put' && event.kv.name(), `${at}k`)
+  await watch.close()
+})
+
 test.serial('answers of many megabytes come whole, at once and revision by revision', async t => {
   const { etcd } = live()
   const at = uniquePrefix(t)

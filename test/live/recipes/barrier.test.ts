@@ -69,6 +69,27 @@ test('a second hold is refused while the first lasts, and granted after it', asy
   await second.release()
 })
 
+test('a key that somebody else wrote is told from what says why a barrier opened', async t => {
+  const { name, here } = await arrange(t)
+  const there = await sessionPlayer(t, server())
+  await barrierOf(there, name).hold({ session: there.session })
+  const waiting = t.throwsAsync(barrierOf(here, name).wait(), { code: 'PROTOCOL' })
+  await waits(here, name)
+  await there.etcd.put(`${name}.state`, '{"v":1,"released":"soon"}')
+  await there.session.close()
+  await waiting
+})
+
+test('a hold is released also by who will not wait for that', async t => {
+  const { name, here, there } = await arrange(t)
+  const hold = await barrierOf(there, name).hold()
+  const waiting = barrierOf(here, name).wait()
+  await waits(here, name)
+  const releasing = hold.release({ signal: AbortSignal.abort(new Error('no time')) })
+  await t.throwsAsync(releasing, { message: 'no time' })
+  t.is(await waiting, 'released')
+})
+
 test('a hold that is over releases no later hold', async t => {
   const { name, here, there } = await arrange(t)
   const first = await barrierOf(here, name).hold()
@@ -335,6 +356,19 @@ test('closing the client ends a wait', async t => {
   await waits(here, name)
   await here.etcd.close()
   t.true(EtcdError.is(await waiting, 'CLIENT_CLOSED'))
+  await hold.release()
+})
+
+test('a session of another client is refused before any request, and lives on; one of a namespace is taken', async t => {
+  const { name, here } = await arrange(t)
+  const there = await sessionPlayer(t, server())
+  const before = here.net.sent.length
+  await t.throwsAsync(barrierOf(here, name).hold({ session: there.session }), { instanceOf: TypeError })
+  t.is(here.net.sent.length, before)
+  t.is(there.session.state, 'active')
+  const session = await here.etcd.namespace(`${name}/within/`).session()
+  const hold = await barrierOf(here, name).hold({ session })
+  t.is((await here.etcd.get(name))?.lease, session.leaseId)
   await hold.release()
 })
 

@@ -450,6 +450,29 @@ test('the loss of the session rejects, and nothing is left', async t => {
   t.deepEqual(here.net.watches, [])
 })
 
+test('the last to come runs no action when its session ended while its event loop stood still', async t => {
+  const runtime = testRuntime()
+  const { name, players } = await arrange(t, 1)
+  const here = await sessionPlayer(t, server(), {}, { runtime })
+  const first = t.throwsAsync(barrierOf(players[0]!, name, 2).await())
+  await waits(players[0]!, name, 0)
+  const arrivals = here.net.stopAnswers(methods.txn)
+  let runs = 0
+  const action = () => {
+    runs += 1
+  }
+  const last = t.throwsAsync(barrierOf(here, name, 2, { action }).await())
+  const answer = await arrivals.caught()
+  arrivals.off()
+  // Nobody looks at the clock before the answer is there.
+  runtime.stall(TTL * 1000)
+  await answer.deliver()
+  t.true(EtcdError.is(await last, 'SESSION_LOST'))
+  t.is(runs, 0)
+  await players[0]!.etcd.lease.revoke(here.session.leaseId).catch(() => {})
+  t.true(EtcdError.is(await first, 'BARRIER_BROKEN'))
+})
+
 test('a status is waited for as long as was said, and no longer', async t => {
   const here = await sessionPlayer(t, server(), {}, { requestTimeoutMs: 3_600_000 })
   here.net.stopAnswers(methods.txn)
@@ -466,6 +489,21 @@ test('a closed session rejects and sends nothing', async t => {
   t.true(EtcdError.is(await t.throwsAsync(barrier.await()), 'SESSION_CLOSED'))
   t.true(EtcdError.is(await t.throwsAsync(barrier.reset()), 'SESSION_CLOSED'))
   t.is(net.sent.length, before)
+})
+
+test('a reset goes no further once its session is closed, whatever signal it was given', async t => {
+  const { name, players } = await arrange(t, 2)
+  const [a, b] = players as [SessionPlayer, SessionPlayer]
+  const looking = a.net.stopAnswers(methods.txn, looksAt(`${name}/state`))
+  const { signal } = new AbortController()
+  const resetting = t.throwsAsync(barrierOf(a, name, 2).reset({ signal }), { code: 'SESSION_CLOSED' })
+  const look = await looking.caught()
+  looking.off()
+  await a.session.close()
+  await resetting
+  await look.deliver()
+  await quiet(a.net)
+  t.is((await barrierOf(b, name, 2).status()).generation, 0)
 })
 
 test('an aborted wait leaves nothing, neither key nor watch nor timer', async t => {
@@ -516,6 +554,23 @@ test('keys of rounds that were passed go with the next arrival, the last with th
   t.true((await membersOf(watcher, name)).length <= 2)
   await Promise.all(players.map(({ session }) => session.close()))
   t.deepEqual(await membersOf(watcher, name), [])
+})
+
+test('a lock whose name looks like a round outlives the round, and breaks none', async t => {
+  const { name, players } = await arrange(t, 2)
+  const [a, b] = players as [SessionPlayer, SessionPlayer]
+  const round = await b.session.mutex(`${name}/0`).lock()
+  const waiting = t.throwsAsync(barrierOf(a, name, 2).await())
+  await waits(a, name, 0)
+  const word = await b.session.mutex(`${name}/0/next`).lock()
+  await word.unlock()
+  await quiet(a.net)
+  t.is(await stateOf(waiting), 'pending')
+  await barrierOf(b, name, 2).reset()
+  t.true(EtcdError.is(await waiting, 'BARRIER_BROKEN'))
+  t.true(round.held)
+  await t.notThrowsAsync(round.txn({ then: [] }))
+  t.deepEqual(await membersOf(b, name), [])
 })
 
 test('a key that somebody else wrote is told from the state of the barrier', async t => {

@@ -139,6 +139,33 @@ test('who gives up is not counted, however late its request is applied', async t
   await waiting
 })
 
+test('who gives up after its repeat was counted does not come back when the first attempt is applied late', async t => {
+  const { name, players } = await arrange(t, 2)
+  const [a, b] = players as [SessionPlayer, SessionPlayer]
+  const options = { onLoss: 'wait' } as const
+  const trap = a.net.stopRequests(methods.txn)
+  const leaving = new AbortController()
+  const gone = t.throwsAsync(barrierOf(a, name, 2, options).enter({ signal: leaving.signal }), {
+    message: 'enough',
+  })
+  const late = await trap.caught()
+  trap.off()
+  late.lose()
+  await come(b, name, 0, 1)
+  await quiet(a.net)
+  leaving.abort(new Error('enough'))
+  await gone
+  await come(b, name, 0, 0, 'exactly')
+  await late.apply()
+  t.deepEqual(await membersOf(b, name), [], 'nobody would ever leave for it')
+  const waiting = barrierOf(b, name, 2, options).enter()
+  await come(b, name, 0, 1)
+  await quiet(b.net)
+  t.is(await stateOf(waiting), 'pending')
+  await barrierOf(a, name, 2, options).enter()
+  await waiting
+})
+
 test('somebody whose place was deleted by others is told so, and the others still wait', async t => {
   const { name, players } = await arrange(t, 2)
   const [a, b] = players as [SessionPlayer, SessionPlayer]
@@ -381,6 +408,15 @@ test('who gives up waiting to leave has left', async t => {
   await come(players[1]!, name, 0, 1, 'exactly')
   giving.abort(new Error('enough'))
   await leaving
+  await entries[1]!.leave()
+  await entries[0]!.leave()
+})
+
+test('who will not wait at all to leave has left', async t => {
+  const { name, players } = await arrange(t, 2)
+  const entries = await Promise.all(players.map(one => barrierOf(one, name, 2).enter()))
+  const leaving = entries[0]!.leave({ signal: AbortSignal.abort(new Error('no time')) })
+  await t.throwsAsync(leaving, { message: 'no time' })
   await entries[1]!.leave()
   await entries[0]!.leave()
 })

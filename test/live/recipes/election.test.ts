@@ -250,6 +250,24 @@ test('somebody else may have written the key: a proclamation replaces that', asy
   await t.throwsAsync(leadership.proclaim('2'), { code: 'LOCK_LOST' })
 })
 
+test('the time given to a proclamation is that of all its requests together', async t => {
+  const HOUR_MS = 3_600_000
+  const runtime = testRuntime()
+  const { etcd, net, session } = await sessionPlayer(t, server(), { ttl: 36_000 }, { runtime })
+  const leadership = await session.election(nameOf(t)).campaign('0')
+  await etcd.put(leadership.key, 'theirs', { lease: session.leaseId })
+  const answers = net.stopAnswers(methods.txn)
+  const proclaiming = t.throwsAsync(leadership.proclaim('1', { timeoutMs: HOUR_MS }), {
+    instanceOf: EtcdError,
+  })
+  const refused = await answers.caught()
+  net.vanish()
+  runtime.stall(HOUR_MS)
+  await refused.deliver()
+  await turns()
+  t.is(await stateOf(proclaiming), 'fulfilled')
+})
+
 test('resigning twice, and after a loss, is quiet', async t => {
   const { etcd, session } = await sessionPlayer(t, server())
   const name = nameOf(t)

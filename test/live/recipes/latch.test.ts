@@ -291,10 +291,16 @@ test('marks of participants are gone when the next round has opened', async t =>
 
 test('a key that somebody else wrote is told from a count', async t => {
   const { name, here } = await arrange(t)
-  await here.etcd.put(`${name}/count`, 'seven')
-  t.true(EtcdError.is(await t.throwsAsync(latchOf(here, name).count()), 'PROTOCOL'))
-  await here.etcd.put(`${name}/count`, '{"v":1,"owner":"a lock"}')
-  t.true(EtcdError.is(await t.throwsAsync(latchOf(here, name).count()), 'PROTOCOL'))
+  for (const written of [
+    'seven',
+    '{"v":1,"owner":"a lock"}',
+    '{"v":1,"round":1,"total":1,"base":"one","id":""}',
+    '{"v":1,"round":1,"total":1.5,"base":"1","id":""}',
+  ]) {
+    await here.etcd.put(`${name}/count`, written)
+    t.true(EtcdError.is(await t.throwsAsync(latchOf(here, name).count()), 'PROTOCOL'), written)
+    t.true(EtcdError.is(await t.throwsAsync(latchOf(here, name).countDown()), 'PROTOCOL'), written)
+  }
 })
 
 test('what cannot be meant is refused before any request', async t => {

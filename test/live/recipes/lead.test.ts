@@ -8,6 +8,7 @@ import {
   type Term,
   type WatchedRevision,
 } from '../../../src/index.ts'
+import { deferred } from '../../../src/support/deferred.ts'
 import { text } from '../../../src/wire/bytes.ts'
 import { FilterType, type TxnRequest } from '../../../src/wire/gen/rpc.g.ts'
 import { methods } from '../../../src/wire/methods.ts'
@@ -129,13 +130,17 @@ test('a successor that hears only that it is no candidate any more asks, and lea
 
 test('a crashed leader is followed by the best candidate, when the cluster has ended its lease', async t => {
   const { etcd } = await player(t, server())
+  const favourite = await player(t, server())
   const name = nameOf(t)
   const ada = leader(t, etcd, name, { owner: 'ada' })
   const first = await ada.term(1)
   const low = leader(t, etcd, name, { owner: 'low' })
   await candidates(etcd, name, 1)
-  const high = leader(t, etcd, name, { owner: 'high', priority: 5 })
-  await candidates(etcd, name, 2)
+  const high = leader(t, favourite.etcd, name, { owner: 'high', priority: 5 })
+  // Before it sees the leaders it cannot move, and is passed by.
+  await favourite.net.watching(({ key }) => text(key) === `${name}/`)
+  await favourite.net.watching(({ key }) => text(key) === `${name}.candidates/`)
+  await quiet(favourite.net)
   await etcd.lease.revoke((await etcd.election(name).leader())!.leaseId)
   const second = await high.term(1)
   t.true(second.fencingToken > first.fencingToken)
@@ -425,6 +430,29 @@ test('who waits and is not healthy is no candidate, and neither is one whose che
   await ben.stop()
 })
 
+test('lead may be stopped by whoever hears of any of its states', async t => {
+  const { etcd } = await player(t, server())
+  const name = nameOf(t)
+  for (const kind of ['unhealthy', 'campaigning', 'leading', 'resting'] as const) {
+    const leave = new AbortController()
+    const states: string[] = []
+    await t.notThrowsAsync(
+      etcd.lead(name, () => {}, {
+        signal: leave.signal,
+        onState: state => {
+          states.push(state.kind)
+          if (state.kind === kind) leave.abort(new Error('enough'))
+        },
+        ...(kind === 'unhealthy' ? { healthy: () => false } : {}),
+      }),
+    )
+    t.true(states.includes(kind), kind)
+    t.is(states.at(-1), 'stopped', kind)
+    t.deepEqual(await keysOf(etcd, name), [], kind)
+    t.deepEqual(await keysOf(etcd, `${name}.candidates`), [], kind)
+  }
+})
+
 test('a leader makes room for somebody better only if asked to, and only for one who stays', async t => {
   const runtime = testRuntime()
   const { etcd } = await player(t, server(), { runtime })
@@ -569,6 +597,30 @@ test('when the client is closed lead rejects, and leaves no key', async t => {
   t.is(await other.etcd.election(name).leader(), undefined)
 })
 
+test('a client that is closed again by one who hears of its closing leaves no key all the same', async t => {
+  const { etcd } = await player(t, server())
+  const other = await player(t, server())
+  const name = nameOf(t)
+  const led = deferred<void>()
+  let again: Promise<void> | undefined
+  const leading = t.throwsAsync(
+    etcd.lead(name, term => {
+      term.signal.addEventListener('abort', () => {
+        again = etcd.close()
+      })
+      led.resolve()
+      return aborted(term.signal)
+    }),
+    { code: 'CLIENT_CLOSED' },
+  )
+  await led.promise
+  await etcd.close()
+  t.is(await other.etcd.election(name).leader(), undefined)
+  await again
+  t.truthy(again)
+  await leading
+})
+
 test('a namespace has leaders of its own, and closing it ends them', async t => {
   const { etcd } = await player(t, server())
   const name = nameOf(t)
@@ -642,6 +694,41 @@ test("a first attempt that is applied while it rests stands in nobody's way", as
   await Promise.all([ada.stop(), ben.stop()])
 })
 
+test('an attempt to stand that is applied while it rests from a failure stands in nobody’s way', async t => {
+  t.timeout(30_000)
+  const { etcd } = await player(t, server())
+  const lost = await player(t, server(), { requestTimeoutMs: 2000 })
+  const name = nameOf(t)
+  const stopped = lost.net.stopRequests(methods.txn, writes(`${name}/`))
+  const ada = leader(t, lost.etcd, name, { backoff: { initialMs: 1e9, maxMs: 1e9 } })
+  const late = await stopped.caught()
+  while (ada.states.at(-1)?.kind !== 'resting') await turns()
+  await late.apply().catch(() => {})
+  const ben = leader(t, etcd, name)
+  await ben.term(1)
+  t.is(ada.states.at(-1)?.kind, 'resting')
+  await Promise.all([ada.stop(), ben.stop()])
+})
+
+test('whoever rests from a failure is no candidate', async t => {
+  t.timeout(30_000)
+  const { etcd } = await player(t, server())
+  const lost = await player(t, server(), { requestTimeoutMs: 2000 })
+  const name = nameOf(t)
+  await etcd.put(`${name}/one`, '')
+  const ada = leader(t, lost.etcd, name, { backoff: { initialMs: 1e9, maxMs: 1e9 } })
+  await candidates(etcd, name, 1)
+  await lost.net.watching(({ key }) => text(key) === `${name}/`)
+  await lost.net.watching(({ key }) => text(key) === `${name}.candidates/`)
+  await quiet(lost.net)
+  lost.net.stopRequests(methods.txn, writes(`${name}/`))
+  await etcd.delete(`${name}/one`)
+  while (ada.states.at(-1)?.kind !== 'resting') await turns()
+  await candidates(etcd, name, 0)
+  await ada.stop()
+  t.is(ada.terms.length, 0)
+})
+
 test('a candidate that has not heard of the new leader does not lead beside it', async t => {
   const { etcd } = await player(t, server())
   const deaf = await player(t, server())
@@ -671,6 +758,35 @@ test('a candidate that has not heard of the new leader does not lead beside it',
   kept.release()
   await Promise.all([ada.stop(), ben.stop()])
   await eve.term(1)
+  await eve.stop()
+})
+
+test('a candidate whose claim was refused for one it never saw claims again', async t => {
+  const { etcd } = await player(t, server())
+  const deaf = await player(t, server())
+  const name = nameOf(t)
+  await etcd.put(`${name}/one`, '')
+  const eve = leader(t, deaf.etcd, name)
+  await deaf.net.watching(({ key }) => text(key) === `${name}/`)
+  await deaf.net.watching(({ key }) => text(key) === `${name}.candidates/`)
+  await quiet(deaf.net)
+  // It hears that the first has gone, and of nothing else.
+  const kept = deaf.net.stopWatches(
+    ({ key }, { events }) => text(key) === `${name}/` && events.some(({ type }) => type === 0),
+  )
+  const claiming = deaf.net.stopRequests(methods.txn, writes(`${name}/`))
+  await etcd.delete(`${name}/one`)
+  const claim = await claiming.caught()
+  claiming.off()
+  await etcd.put(`${name}/other`, '')
+  await kept.caught()
+  kept.off()
+  await claim.deliver()
+  await quiet(deaf.net)
+  await etcd.delete(`${name}/other`)
+  t.is(eve.terms.length, 0)
+  deaf.net.cutStreams(methods.watch)
+  t.true((await eve.term(1)).held)
   await eve.stop()
 })
 

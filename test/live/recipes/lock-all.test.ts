@@ -1,5 +1,6 @@
 import test, { type ExecutionContext } from 'ava'
 import { EtcdError, op, type Session } from '../../../src/index.ts'
+import type { TxnRequest } from '../../../src/wire/gen/rpc.g.ts'
 import { methods } from '../../../src/wire/methods.ts'
 import { uniquePrefix, useEtcd } from '../../support/live.ts'
 import {
@@ -221,6 +222,27 @@ test('some may be locked to read', async t => {
   t.deepEqual(await keysOf(etcd, a), [])
 })
 
+test('a crowd that only reads, however many, keeps nobody out who wants to read many', async t => {
+  t.timeout(30_000)
+  const { session } = await sessionPlayer(t, server())
+  const other = await sessionPlayer(t, server())
+  const [a] = namesOf(t)
+  const crowd = await Promise.all(Array.from({ length: 66 }, () => other.session.rwMutex(a).readLock()))
+  const setOf = (size: number) => toRead([a, ...Array.from({ length: size - 1 }, (_, n) => `${a}-${n}`)])
+  for (const size of [1, 2, 3, 64]) {
+    const hold = await session.tryLockAll(setOf(size))
+    t.true(hold?.held, `${size} beside a crowd`)
+    await hold?.unlock()
+  }
+  const writing = other.session.rwMutex(a).writeLock()
+  await line(other.etcd, a, 67)
+  for (const size of [1, 2, 3, 64]) {
+    t.is(await session.tryLockAll(setOf(size)), undefined, `${size} with a writer behind the crowd`)
+  }
+  await Promise.all(crowd.map(hold => hold.unlock()))
+  await (await writing).unlock()
+})
+
 test('a wrong list is refused before any request', async t => {
   const { net, session } = await sessionPlayer(t, server())
   const before = net.sent.length
@@ -283,6 +305,28 @@ test('whoever comes to write while many locks are tried is not passed', async t 
   await (await writing).unlock()
 })
 
+test('as many names below one another as can be locked are waited for like any others', async t => {
+  const { etcd, session } = await sessionPlayer(t, server())
+  const [a] = namesOf(t)
+  const ahead: Promise<{ unlock(): Promise<void> }>[] = []
+  for (const length of [1, 2, 3]) {
+    const { session: own } = await sessionPlayer(t, server())
+    ahead.push(own.mutex(a).lock())
+    await line(etcd, a, length)
+  }
+  const names = [a, ...Array.from({ length: 63 }, (_, n) => `${a}/${n % 2 === 0 ? '!' : '~'}${n}`)]
+  const waiting = session.lockAll(names)
+  await line(etcd, a, 67)
+  for (const other of ahead) {
+    t.is(await stateOf(waiting), 'pending')
+    await (await other).unlock()
+  }
+  const hold = await waiting
+  t.true(hold.held)
+  await hold.unlock()
+  t.deepEqual(await keysOf(etcd, a), [])
+})
+
 test('the keys of what was tried are in the order of their bytes, and its names as they were asked for', async t => {
   const { session } = await sessionPlayer(t, server())
   const [a, b, c] = namesOf(t)
@@ -319,4 +363,62 @@ test('a machine that sleeps while it looks whether locks are free goes on when i
   runtime.sleep(120_000)
   await look.deliver()
   t.true((await trying)!.held)
+})
+
+test('a look at many locks is not believed from before what its client was told: no token is given twice', async t => {
+  const { net, session } = await sessionPlayer(t, server())
+  const other = await sessionPlayer(t, server())
+  const wanted = toRead(namesOf(t).slice(0, 3))
+  const first = net.stopRequests(methods.txn, isLook)
+  const trying = session.tryLockAll(wanted)
+  const look = await first.caught()
+  first.off()
+  look.refuse()
+  const hold = await trying
+  const past = await look.apply()
+  await hold!.unlock()
+  const writing = await other.session.rwMutex(wanted[0]!.name).writeLock()
+  const second = net.stopRequests(methods.txn, isLook)
+  const again = session.tryLockAll(wanted)
+  const lagging = await second.caught()
+  second.off()
+  await lagging.deliver(past)
+  t.is(await again, undefined)
+  t.true(writing.held)
+})
+
+test('a look at many locks that gets no answer leaves no ghost to be waited for', async t => {
+  const { net, session } = await sessionPlayer(t, server())
+  const looks = net.stopAnswers(methods.txn, isLook)
+  const trying = session.tryLockAll(toRead(namesOf(t)))
+  const look = await looks.caught()
+  looks.off()
+  look.lose()
+  await (await trying)!.unlock()
+  await quiet(net)
+  t.is(session.ownKeys.size, 0)
+})
+
+function toRead(names: readonly string[]) {
+  return names.map(name => ({ name, mode: 'read' }) as const)
+}
+
+function isLook({ compare }: TxnRequest): boolean {
+  return compare.length === 0
+}
+
+test('a set with a name below another is taken by a repeat whose first attempt had no answer', async t => {
+  const { etcd, net, session } = await sessionPlayer(t, server())
+  const [a] = namesOf(t)
+  // The keys of the first stand in the line of the last, and come before its own in the order of their bytes.
+  const names = [`${a}/0/0`, `${a}/0`, `${a}/!`, a]
+  const answers = net.stopAnswers(methods.txn, creates(keyIn(session, a)))
+  const trying = session.tryLockAll(names)
+  const answer = await answers.caught()
+  answers.off()
+  answer.lose()
+  const hold = await trying
+  t.true(hold!.held)
+  await hold!.unlock()
+  t.deepEqual(await keysOf(etcd, a), [])
 })

@@ -4,7 +4,7 @@ import { mapKey } from '../../../src/wire/bytes.ts'
 import type { TxnRequest } from '../../../src/wire/gen/rpc.g.ts'
 import { methods } from '../../../src/wire/methods.ts'
 import { uniquePrefix, useEtcd } from '../../support/live.ts'
-import { line, quiet, sessionPlayer, testRuntime, turns } from '../../traits/arena.ts'
+import { line, player, quiet, sessionPlayer, testRuntime, turns } from '../../traits/arena.ts'
 
 const server = useEtcd(test)
 
@@ -240,6 +240,35 @@ test('a request that came too late leaves no lease behind', async t => {
   const lease = put?.kind === 'put' ? put.value.lease : 0n
   t.true(EtcdError.is(await t.throwsAsync(etcd.lease.revoke(lease)), 'LEASE_NOT_FOUND'))
 })
+
+const HOUR_MS = 3_600_000
+
+for (const [call, method] of [
+  ['requestRevocation', methods.range],
+  ['requestRevocation', methods.leaseGrant],
+  ['breakLock', methods.range],
+] as const) {
+  const name = method.path.slice(method.path.lastIndexOf('/') + 1)
+  test(`the time given to ${call} is that of all its requests together: after its ${name}`, async t => {
+    const runtime = testRuntime()
+    const { session } = await sessionPlayer(t, server())
+    const { etcd, net } = await player(t, server(), { runtime })
+    const lock = nameOf(t)
+    const { fencingToken: token } = await session.mutex(lock).lock()
+    const answers = net.stopAnswers<unknown, unknown>(method)
+    const mutex = etcd.mutex(lock)
+    const options = { timeoutMs: HOUR_MS }
+    const calling = t.throwsAsync<Error>(
+      call === 'breakLock' ? mutex.breakLock({ ...options, token }) : mutex.requestRevocation(options),
+      { instanceOf: EtcdError },
+    )
+    const answer = await answers.caught()
+    net.vanish()
+    runtime.stall(HOUR_MS)
+    await answer.deliver()
+    await calling
+  })
+}
 
 test('a request made before the holder listens is heard', async t => {
   const { etcd, net, session } = await sessionPlayer(t, server())

@@ -6,6 +6,7 @@ import { uniquePrefix, useEtcd } from '../../support/live.ts'
 import {
   aborted,
   creates,
+  keyIn,
   keysOf,
   line,
   quiet,
@@ -95,6 +96,25 @@ test('a downgrade lets the readers behind go on and keeps its place before write
   await hold.downgrade()
   await hold.unlock()
   await (await writing).unlock()
+})
+
+test('a downgrade seen while a reader is on its way counts against its answer', async t => {
+  const { etcd, net, session } = await sessionPlayer(t, server())
+  const late = await etcd.session()
+  const other = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const writer = await other.session.rwMutex(name).writeLock()
+  const first = session.rwMutex(name).readLock()
+  await net.watching(({ key }) => Buffer.from(key).toString() === `${name}/`)
+  await quiet(net)
+  const stopped = net.stopAnswers(methods.txn, creates(`${keyIn(late, name)}-1`))
+  const second = late.rwMutex(name).readLock()
+  const answer = await stopped.caught()
+  await writer.downgrade()
+  t.true((await first).held, 'the client has heard of it')
+  await answer.deliver()
+  await quiet(net)
+  t.is(await stateOf(second), 'fulfilled')
 })
 
 test('the only reader becomes a writer, in its place', async t => {
@@ -221,6 +241,47 @@ test('an upgrade whose answer was lost is found by its repeat', async t => {
   await hold.unlock()
   await (await reading).unlock()
 })
+
+test('the time given to a change of mode is that of waiting for another one, too', async t => {
+  const { runtime, net, hold, upgrading, upgrade } = await upgradeUnderWay(t)
+  const downgrading = t.throwsAsync<EtcdError>(hold.downgrade({ timeoutMs: HOUR_MS }))
+  await upgrade.apply()
+  net.vanish()
+  runtime.stall(HOUR_MS)
+  await upgrade.deliver()
+  t.true(await upgrading)
+  t.is((await downgrading)?.code, 'TIMEOUT')
+  t.is(hold.mode, 'read')
+})
+
+test('a change of mode whose time is over while it waits for another one is told so, and not made', async t => {
+  const { runtime, net, hold, upgrading, upgrade } = await upgradeUnderWay(t)
+  const downgrading = t.throwsAsync<EtcdError>(hold.downgrade({ timeoutMs: HOUR_MS }))
+  t.is(runtime.fire(HOUR_MS), 1)
+  const { code, outcome } = (await downgrading)!
+  t.deepEqual({ code, outcome }, { code: 'TIMEOUT', outcome: 'not-sent' })
+  const before = net.count(methods.txn)
+  await upgrade.deliver()
+  t.true(await upgrading)
+  await quiet(net)
+  t.is(net.count(methods.txn), before + 1)
+  t.is(hold.mode, 'read', 'as from the call on')
+  await hold.downgrade()
+  await hold.unlock()
+})
+
+const HOUR_MS = 3_600_000
+
+async function upgradeUnderWay(t: ExecutionContext<unknown>) {
+  const runtime = testRuntime()
+  const { net, session } = await sessionPlayer(t, server(), { ttl: 9_000_000 }, { runtime })
+  const hold = await session.rwMutex(nameOf(t)).readLock()
+  const stopped = net.stopRequests(methods.txn, creates(Buffer.from(hold.key).toString()))
+  const upgrading = hold.tryUpgrade()
+  const upgrade = await stopped.caught()
+  stopped.off()
+  return { runtime, net, hold, upgrading, upgrade }
+}
 
 test('a downgrade asked for while an upgrade is under way comes after it, and ends in reading', async t => {
   const { net, session } = await sessionPlayer(t, server())

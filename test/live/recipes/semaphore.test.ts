@@ -7,12 +7,15 @@ import { uniquePrefix, useEtcd } from '../../support/live.ts'
 import type { MeddlingTransport, SentCall } from '../../support/meddling-transport.ts'
 import {
   aborted,
+  creates,
+  isDeletionOf,
   keysOf,
   line,
   type player,
   quiet,
   type SessionPlayer,
   sessionPlayer,
+  stateOf,
   testRuntime,
   turns,
 } from '../../traits/arena.ts'
@@ -20,6 +23,9 @@ import {
 const server = useEtcd(test)
 
 const WATCH_LINGER_MS = 3000
+const REQUEST_MS = 10_000
+/** After a claim of the head that failed in passing. */
+const AGAIN_MS = 500
 
 test('permits are given up to the limit, with the lowest free number and a larger token each', async t => {
   const { session } = await sessionPlayer(t, server())
@@ -417,9 +423,20 @@ test('another number of permits is adopted, refused or set, as was asked for', a
   const setting = session.semaphore(name, { permits: 4, mismatch: 'set' })
   t.is((await setting.acquire({ count: 4 })).slots.length, 4)
   t.is(await etcd.semaphore(name).permits(), 4)
-  await adopting.resize(6)
-  await setting.acquire()
-  t.is(await etcd.semaphore(name).permits(), 6)
+})
+
+test('whoever has once written its number of permits leaves later changes alone, however it asks for permits', async t => {
+  const { etcd, session } = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  for (const how of ['acquire', 'tryAcquire'] as const) {
+    await (await session.semaphore(`${name}-${how}`, { permits: 2 }).acquire()).release()
+    const setting = session.semaphore(`${name}-${how}`, { permits: 4, mismatch: 'set' })
+    await (await setting[how]())!.release()
+    t.is(await etcd.semaphore(`${name}-${how}`).permits(), 4)
+    await session.semaphore(`${name}-${how}`, { permits: 4 }).resize(6)
+    await (await setting[how]())!.release()
+    t.is(await etcd.semaphore(`${name}-${how}`).permits(), 6, how)
+  }
 })
 
 test('whoever asks for more than there are thought to be hears of the end of its session, and of its signal', async t => {
@@ -466,6 +483,33 @@ test('more permits wake who waits; fewer take none away and give none until enou
   t.is(await semaphore.tryAcquire(), undefined)
   await (await last).release()
   t.is((await semaphore.tryAcquire())?.slot, 0)
+})
+
+test('the head takes nothing that was free under a limit that is not the one it compares', async t => {
+  const runtime = testRuntime()
+  const { net, session } = await sessionPlayer(t, server(), {}, { runtime })
+  const front = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const theirs = front.session.semaphore(name, { permits: 3 })
+  const held = [await theirs.acquire(), await theirs.acquire(), await theirs.acquire()]
+  const semaphore = session.semaphore(name, { permits: 3 })
+  const waiting = semaphore.acquire()
+  await net.watching(watchOfSlots(name))
+  await quiet(net)
+  const renewals = net.stopMessages(methods.leaseKeepAlive)
+  runtime.sleep(60_000)
+  await held[0]!.release()
+  // It has seen what is free, and asks whether its session outlived the sleep.
+  const renewal = await renewals.caught()
+  await quiet(net)
+  await semaphore.resize(2)
+  renewals.off()
+  renewal()
+  await quiet(net)
+  t.is(await stateOf(waiting), 'pending')
+  t.is((await front.etcd.semaphore(name).holders()).length, 2)
+  await held[1]!.release()
+  t.true((await waiting).held)
 })
 
 test('a change of their number that was not made is not asked for by later acquisitions', async t => {
@@ -524,6 +568,37 @@ test('a claim that is applied late, while its repeat is held, takes no second pe
     holders.map(({ slot, createRevision }) => [slot, createRevision]),
     [[permit.slot, permit.fencingToken]],
   )
+})
+
+test('what an unanswered claim took is given back, also right after another one was', async t => {
+  const { etcd, net, session } = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const semaphore = session.semaphore(name, { permits: 4 })
+  await (await semaphore.acquire()).release()
+  const first = net.stopAnswers(methods.txn, takes(name))
+  const reads = net.stopAnswers(methods.range, ({ key }) => mapKey(key) === `${name}/s/`)
+  const acquiring = semaphore.acquire()
+  const lost = await first.caught()
+  first.off()
+  lost.lose()
+  const looking = await reads.caught()
+  const permit = await acquiring
+  // There was something to look for while it was looking.
+  await looking.deliver()
+  await available(etcd, name, 3)
+  await quiet(net)
+  reads.off()
+  const second = net.stopAnswers(methods.txn, takes(name))
+  const another = semaphore.acquire()
+  ;(await second.caught(1)).lose()
+  const repeat = await second.caught(2)
+  second.off()
+  if (reads.count > 1) await (await reads.caught(2)).deliver()
+  await quiet(net)
+  await repeat.deliver()
+  t.true((await another).held)
+  await available(etcd, name, 2)
+  t.true(permit.held)
 })
 
 test('a claim whose answer was lost is found by its repeat when nothing else is free', async t => {
@@ -636,6 +711,108 @@ test('a claim of the head whose answer was lost is found', async t => {
   t.true(permit.held)
   const holders = await other.etcd.semaphore(name).holders()
   t.true(holders.every(({ createRevision }) => createRevision === permit.fencingToken))
+})
+
+test('a claim of the head that is applied long after its repeat was refused is a permit all the same', async t => {
+  const runtime = testRuntime()
+  const { etcd, net, session } = await sessionPlayer(t, server(), {}, { runtime })
+  const other = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const gate = await other.session.semaphore(name, { permits: 1 }).acquire()
+  const waiting = session.semaphore(name, { permits: 1 }).acquire()
+  await net.watching(watchOfSlots(name))
+  await quiet(net)
+  const trap = net.stopRequests(methods.txn, takes(name))
+  await gate.release()
+  const late = await trap.caught(1)
+  late.lose()
+  const repeat = await trap.caught(2)
+  trap.off()
+  const slot = `${name}/s/0000`
+  await other.etcd.put(slot, 'of somebody who asks nobody')
+  await repeat.deliver()
+  await quiet(net)
+  // Told of it, the head would ask before the late claim is applied.
+  const forgotten = net.dropEvents(isDeletionOf(slot))
+  await other.etcd.delete(slot)
+  await forgotten.caught()
+  await late.apply()
+  t.deepEqual(await etcd.semaphore(name).waiters(), [])
+  await quiet(net)
+  // Now it looks after its place, if it has not begun yet.
+  runtime.fire(1000)
+  const permit = await waiting
+  t.is(permit.slot, 0)
+  t.true((await etcd.txn({ if: [permit.guard()], then: [] })).succeeded)
+})
+
+test('the head waits on while its claims fail for as long as a request may take', async t => {
+  const runtime = testRuntime()
+  const { net, session } = await sessionPlayer(t, server(), { ttl: 60 }, { runtime })
+  const other = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const gate = await other.session.semaphore(name, { permits: 1 }).acquire()
+  const waiting = session.semaphore(name, { permits: 1 }).acquire()
+  await net.watching(watchOfSlots(name))
+  await quiet(net)
+  const trap = net.stopRequests(methods.txn, takes(name))
+  await gate.release()
+  for (const fail of ['lose', 'refuse'] as const) {
+    const claim = await trap.caught(fail === 'lose' ? 1 : 2)
+    // The request has no time left for another attempt.
+    runtime.stall(REQUEST_MS)
+    claim[fail]()
+    await turns()
+    t.is(await stateOf(waiting), 'pending')
+    // A busy machine may have come so far by itself.
+    runtime.fire(AGAIN_MS)
+  }
+  const claim = await trap.caught(3)
+  trap.off()
+  await claim.deliver()
+  t.true((await waiting).held)
+})
+
+test('the head waits on, although the number of permits somebody deleted cannot be written for a while', async t => {
+  const runtime = testRuntime()
+  const { etcd, net, session } = await sessionPlayer(t, server(), { ttl: 60 }, { runtime })
+  const other = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const gate = await other.session.semaphore(name, { permits: 1 }).acquire()
+  const waiting = session.semaphore(name, { permits: 1 }).acquire()
+  await net.watching(watchOfSlots(name))
+  await quiet(net)
+  const trap = net.stopRequests(methods.txn, creates(`${name}/limit`))
+  await other.etcd.delete(`${name}/limit`)
+  const write = await trap.caught()
+  runtime.stall(REQUEST_MS)
+  write.lose()
+  await turns()
+  trap.off()
+  t.is(await stateOf(waiting), 'pending')
+  runtime.fire(AGAIN_MS)
+  await quiet(net)
+  await gate.release()
+  t.is((await waiting).slot, 0)
+  t.is(await etcd.semaphore(name).permits(), 1)
+})
+
+test('the head hears of every release, also of several in one message', async t => {
+  const { net, session } = await sessionPlayer(t, server())
+  const other = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const theirs = other.session.semaphore(name, { permits: 2 })
+  const held = [await theirs.acquire(), await theirs.acquire()]
+  const waiting = session.semaphore(name, { permits: 2 }).acquire({ count: 2 })
+  await net.watching(watchOfSlots(name))
+  await quiet(net)
+  const deaf = net.stopWatches(watchOfSlots(name))
+  for (const one of held) await one.release()
+  const stopped = await deaf.caught()
+  while (stopped.kept.flatMap(({ events }) => events).length < 2) await turns(1)
+  // All of it in one turn of the event loop.
+  deaf.release()
+  t.deepEqual((await waiting).slots, [0, 1])
 })
 
 test('what is said of a semaphore is what there is', async t => {

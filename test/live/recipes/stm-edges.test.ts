@@ -5,6 +5,7 @@ import type { TxnRequest } from '../../../src/wire/gen/rpc.g.ts'
 import { methods } from '../../../src/wire/methods.ts'
 import { uniquePrefix, useEtcd } from '../../support/live.ts'
 import { creates, player, quiet, stateOf, testRuntime, turns } from '../../traits/arena.ts'
+import { unhurried } from '../../traits/unhurried.ts'
 
 const server = useEtcd(test)
 
@@ -110,6 +111,25 @@ test('what was only read is not confirmed by a member that answers from the past
   confirmations.off()
   await confirmation.deliver({ header: { revision: past }, succeeded: true, responses: [] })
   t.deepEqual((await reading).value, ['2', '2'])
+})
+
+test('one that only read is known to have written nothing, also when nobody confirms what it read', async t => {
+  const { etcd, net } = await player(t, server(), { requestTimeoutMs: 2000 })
+  const p = uniquePrefix(t)
+  const stopped = net.stopRequests(methods.txn, ({ compare }) => compare.length > 0)
+  let runs = 0
+  const reading = etcd.stm(
+    async tx => {
+      runs += 1
+      await tx.get(`${p}a`)
+      await etcd.put(`${p}c`, String(runs))
+      await tx.get(`${p}b`)
+    },
+    { isolation: 'repeatable-reads' },
+  )
+  const error = await t.throwsAsync(reading, { instanceOf: EtcdError })
+  t.is(error.outcome, 'not-sent')
+  t.true(stopped.count > 0)
 })
 
 test('repeatable reads: nobody hears of an error found in a state that never was', async t => {
@@ -278,8 +298,27 @@ test('one at fault is found in a large batch by few requests', async t => {
   t.true(net.count(methods.txn) - before <= 32, `${net.count(methods.txn) - before}`)
 })
 
+test('one that failed before its first read got its turn hears of it when the batch lets go of it', async t => {
+  const runtime = testRuntime()
+  const { etcd, net } = await player(t, server(), { runtime })
+  const key = `${uniquePrefix(t)}k`
+  const trap = net.stopRequests(methods.txn, creates(key))
+  const first = etcd.stm(tx => tx.put(key, '1'))
+  const commit = await trap.caught()
+  trap.off()
+  const failing = t.throwsAsync(
+    etcd.stm(tx => Promise.all([tx.get(key), Promise.reject(new Error('at once'))])),
+    { message: 'at once' },
+  )
+  await turns()
+  runtime.fire(1000)
+  await failing
+  await commit.deliver()
+  await first
+})
+
 test('one that has written nothing does not share in the doubt of its batch', async t => {
-  const { etcd, net } = await player(t, server(), { requestTimeoutMs: 4000 })
+  const { etcd, net } = await player(t, server(), { runtime: unhurried() })
   const key = `${uniquePrefix(t)}k`
   const inc = () =>
     etcd.stm(async tx => {
@@ -401,6 +440,34 @@ test('whoever leaves a batch that is not sent yet leaves the others in it', asyn
   t.is((await etcd.get(key))?.text(), '1101')
 })
 
+test('whoever a batch waiting for a lease of markers has let go does not travel with it', async t => {
+  const runtime = testRuntime()
+  const { etcd, net } = await player(t, server(), { runtime })
+  const p = uniquePrefix(t)
+  const exactlyOnce = { prefix: `${p}markers/` }
+  await etcd.put(`${p}a`, '1')
+  await etcd.put(`${p}b`, '1')
+  const turnOff = (name: string) =>
+    etcd.stm(
+      async tx => {
+        const both = [(await tx.get(`${p}a`))?.text(), (await tx.get(`${p}b`))?.text()]
+        if (both.every(value => value === '1')) tx.put(`${p}${name}`, '0')
+      },
+      { exactlyOnce },
+    )
+  const grants = net.stopRequests(methods.leaseGrant)
+  const first = turnOff('a')
+  const grant = await grants.caught()
+  const second = turnOff('b')
+  await quiet(net)
+  runtime.fire(1000)
+  await quiet(net)
+  await grant.deliver()
+  await Promise.all([first, second])
+  const left = await Promise.all(['a', 'b'].map(async name => (await etcd.get(`${p}${name}`))?.text()))
+  t.deepEqual(left.toSorted(), ['0', '1'])
+})
+
 test('one that stepped aside and was aborted writes nothing', async t => {
   const { etcd, net } = await player(t, server())
   const key = `${uniquePrefix(t)}k`
@@ -433,6 +500,43 @@ test('one that stepped aside and was aborted writes nothing', async t => {
   await Promise.all([first, second])
   await quiet(net)
   t.is((await etcd.get(key))?.text(), '2')
+})
+
+test('one that stepped aside deletes nothing of a range that others wrote beside its batch', async t => {
+  const { etcd, net } = await player(t, server())
+  const other = await player(t, server())
+  const p = uniquePrefix(t)
+  const key = `${p}hot`
+  const inc = (also: (tx: Transaction) => unknown = () => {}) =>
+    etcd.stm(async tx => {
+      tx.put(key, String(Number((await tx.get(key))?.text() ?? 0) + 1))
+      await also(tx)
+    })
+  const trap = net.stopRequests(methods.txn, writes)
+  const first = inc()
+  const one = await trap.caught(1)
+  const second = inc(tx => tx.put(`${p}range/a`, 'of the batch'))
+  let open = () => {}
+  const gate = new Promise<void>(resolve => {
+    open = resolve
+  })
+  const aside = inc(async tx => {
+    await gate
+    tx.deletePrefix(`${p}range/`)
+  })
+  await quiet(net)
+  await one.deliver()
+  const two = await trap.caught(2)
+  trap.off()
+  await other.etcd.put(`${p}range/b`, 'of somebody else')
+  await two.deliver()
+  await second
+  open()
+  // At the level at which nothing is overwritten unseen, it begins anew where both are there.
+  t.is((await aside).attempts, 2)
+  await first
+  t.is((await etcd.get(key))?.text(), '3')
+  t.is((await etcd.range(prefix(`${p}range/`))).count, 0)
 })
 
 test('a lease of markers that is gone costs an attempt, not the transaction', async t => {
@@ -539,7 +643,7 @@ test('a read that nobody waits for any more, since another has failed, is no unh
   const listener = (reason: unknown) => void unhandled.push(reason)
   process.on('unhandledRejection', listener)
   t.teardown(() => process.off('unhandledRejection', listener))
-  const { etcd, net } = await player(t, server(), { requestTimeoutMs: 300 })
+  const { etcd, net } = await player(t, server(), { requestTimeoutMs: 2000 })
   const p = uniquePrefix(t)
   const both = async (tx: Transaction) => {
     const reads = [
@@ -581,6 +685,24 @@ test('a read that nobody waits for any more, since another has failed, is no unh
   await Promise.all([first, second])
   await turns()
   t.deepEqual(unhandled, [], 'it runs again')
+
+  // Not even the function waits for it, which is over before the read gets its turn.
+  const heldToo = net.stopAnswers(methods.txn, creates(`${p}hot`))
+  const third = etcd.stm(tx => tx.put(`${p}hot`, '3'))
+  const commitToo = await heldToo.caught()
+  heldToo.off()
+  const careless = t.throwsAsync(
+    etcd.stm(tx => {
+      void tx.get(`${p}hot`)
+      throw new Error('at once')
+    }),
+    { message: 'at once' },
+  )
+  await turns()
+  await commitToo.deliver()
+  await Promise.all([third, careless])
+  await turns()
+  t.deepEqual(unhandled, [], 'the run is over')
 })
 
 /** Is this a commit that puts something? */

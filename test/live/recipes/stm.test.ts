@@ -15,6 +15,7 @@ import type { TxnRequest } from '../../../src/wire/gen/rpc.g.ts'
 import { methods } from '../../../src/wire/methods.ts'
 import { uniquePrefix, useEtcd } from '../../support/live.ts'
 import { player, quiet, stateOf, turns } from '../../traits/arena.ts'
+import { unhurried } from '../../traits/unhurried.ts'
 
 const server = useEtcd(test)
 
@@ -515,7 +516,7 @@ test('a change between the read and the watch wakes a retry', async t => {
 test('a retry in a batch is woken by the write of one behind it', async t => {
   // Before it looks for itself.
   t.timeout(20_000)
-  const { etcd, net } = await player(t, server())
+  const { etcd, net } = await player(t, server(), { runtime: unhurried() })
   const key = `${uniquePrefix(t)}k`
   const trap = net.stopAnswers(methods.txn, ({ success }: TxnRequest) =>
     success.some(({ request }) => request?.kind === 'put' && mapKey(request.value.key) === key),
@@ -536,6 +537,31 @@ test('a retry in a batch is woken by the write of one behind it', async t => {
   await commit.deliver()
   await Promise.all([first, behind])
   t.is((await waiting).value, 'woken')
+})
+
+test('one that waits among many that write waits as long as it takes', async t => {
+  t.timeout(60_000)
+  const { etcd } = await player(t, server(), { runtime: unhurried() })
+  const key = `${uniquePrefix(t)}k`
+  const last = 1200
+  const count = async (tx: Transaction) => Number((await tx.get(key))?.text() ?? 0)
+  const waiting = etcd.stm(async tx => {
+    tx.check((await count(tx)) >= last)
+    return 'woken'
+  })
+  const writers = Array.from({ length: 4 }, async () => {
+    for (let counted = 0; counted < last; ) {
+      const { value } = await etcd.stm(async tx => {
+        const next = (await count(tx)) + 1
+        tx.put(key, String(next))
+        return next
+      })
+      counted = value
+    }
+  })
+  const [{ value, attempts }] = await Promise.all([waiting, ...writers])
+  t.is(value, 'woken')
+  t.true(attempts > 100, `${attempts}`)
 })
 
 test('orElse drops what the left side wrote, keeps what it read, and waits for both', async t => {

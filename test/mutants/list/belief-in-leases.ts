@@ -32,7 +32,7 @@ export const beliefInLeases: readonly Mutant[] = [
     name: 'adopted-lease-counts-as-granted-now',
     promise: 'a resumed lease is believed in only for what was left of it',
     file: 'src/client/lease.ts',
-    find: 'sent.sentAtMs - (grantedTtl - ttl) * 1000',
+    find: 'sent.sentAtMs - Math.max(0, grantedTtl - ttl) * 990',
     replace: 'sent.sentAtMs',
     tests: [by('session/opening')],
   },
@@ -255,5 +255,13 @@ export const beliefInLeases: readonly Mutant[] = [
     tests: [
       by('live/client/lease', 'a renewal ends with its client, and says so, unless it was stopped before'),
     ],
+  },
+  {
+    name: 'adopted-lease-counts-from-the-future',
+    promise: 'a lease a new leader has given more than its TTL is renewed at the usual pace',
+    file: 'src/client/lease.ts',
+    find: 'Math.max(0, grantedTtl - ttl)',
+    replace: '(grantedTtl - ttl)',
+    tests: [by('session/opening')],
   },
 ]

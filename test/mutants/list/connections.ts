@@ -70,8 +70,8 @@ export const connections: readonly Mutant[] = [
     name: 'pings-as-often-after-the-reproach',
     promise: 'a server that finds our pings too frequent gets half as many',
     file: 'src/client/connection.ts',
-    find: 'this.#pingIntervalMs * 2)',
-    replace: 'this.#pingIntervalMs)',
+    find: 'this.#linkPingIntervalMs * 2)',
+    replace: 'this.#linkPingIntervalMs)',
     tests: [by('client/connections')],
   },
   {
@@ -89,7 +89,7 @@ export const connections: readonly Mutant[] = [
     find: "this.#lanes = { control: connect('control'), data: connect('data') }",
     replace:
       "this.#lanes = { control: connect('control'), data: [] }\n    this.#lanes = { ...this.#lanes, data: this.#lanes.control }",
-    tests: [by('client/connections')],
+    tests: [by('client/connections', 'each lane has a connection of its own')],
   },
   {
     name: 'token-refused-for-now-is-final',
@@ -155,5 +155,21 @@ export const connections: readonly Mutant[] = [
         'calls that give up soon end no connection on which others wait in patience, unless it is silent for long',
       ),
     ],
+  },
+  {
+    name: 'pings-halved-by-every-call',
+    promise: 'one reproach, heard by every call under way, makes pings half as frequent and not less',
+    file: 'src/client/connection.ts',
+    find: 'this.#linkPingIntervalMs * 2)',
+    replace: 'this.#pingIntervalMs * 2)',
+    tests: [by('client/connections')],
+  },
+  {
+    name: 'own-silence-held-against-the-server',
+    promise: 'a client that stood still itself takes no connection for dead',
+    file: 'src/client/submitter.ts',
+    find: 'if (this.#runtime.now() - untilMs <= OWN_SILENCE_MS) connection',
+    replace: 'connection',
+    tests: [by('client/submitter')],
   },
 ]

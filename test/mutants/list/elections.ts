@@ -57,6 +57,36 @@ export const elections: readonly Mutant[] = [
     simulations: ['lead'],
   },
   {
+    name: 'leader-never-seen-waited-for',
+    promise: 'a candidate whose claim was refused for a leader that came and went unseen claims again',
+    file: 'recipes/internal/watched-keys.ts',
+    find: 'this.#listener.unchanged?.(this.#revision)',
+    replace: 'this.#listener.unchanged?.(0n)',
+    tests: [by('live/recipes/lead', 'a candidate whose claim was refused for one it never saw claims again')],
+  },
+  {
+    name: 'candidate-while-it-rests',
+    promise: 'who rests after a campaign that failed keeps nobody else from leading',
+    file: 'recipes/internal/lead/loop.ts',
+    find: 'await session.close().catch(() => {})\n      await this.#restAfter(error)',
+    replace: 'await this.#restAfter(error)',
+    tests: [
+      by('live/recipes/lead', 'whoever rests from a failure is no candidate'),
+      by(
+        'live/recipes/lead',
+        'an attempt to stand that is applied while it rests from a failure stands in nobody’s way',
+      ),
+    ],
+  },
+  {
+    name: 'stopped-when-told-unhealthy',
+    promise: 'lead may be stopped by whoever hears that it is not well',
+    file: 'recipes/internal/lead/loop.ts',
+    find: "this.#tell({ kind: 'unhealthy' })\n    // Whoever was told may have stopped it.\n    if (this.#stop.aborted) return",
+    replace: "this.#tell({ kind: 'unhealthy' })",
+    tests: [by('live/recipes/lead', 'lead may be stopped by whoever hears of any of its states')],
+  },
+  {
     name: 'unanswered-candidacy-not-watched',
     promise: 'a first attempt that is applied late stands in nobody’s way',
     file: 'recipes/internal/lead/candidate-wire.ts',

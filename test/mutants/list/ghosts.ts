@@ -20,10 +20,23 @@ export const ghosts: readonly Mutant[] = [
     name: 'ghost-of-a-try-lock-not-watched',
     promise: 'a late tryLock leaves no key behind',
     file: 'recipes/internal/line/vacancy.ts',
-    find: 'onUnanswered: () => unanswered(stands),',
+    find: 'onUnanswered: () => unanswered(created),',
     replace: 'onUnanswered: () => unanswered([]),',
     tests: [by('live/recipes/ghosts', 'a late tryLock leaves no key behind, although it would own')],
     simulations: ['mutex'],
+  },
+  {
+    name: 'look-at-many-locks-counts-as-a-ghost',
+    promise: 'what only looked whether many locks are free is nothing to keep an eye on',
+    file: 'recipes/internal/line/vacancy.ts',
+    find: 'const created = looks ? [] : stands',
+    replace: 'const created = stands',
+    tests: [
+      by(
+        'live/recipes/lock-all',
+        'a look at many locks that gets no answer leaves no ghost to be waited for',
+      ),
+    ],
   },
   {
     name: 'ghost-before-the-watch-not-read',

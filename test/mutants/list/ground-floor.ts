@@ -66,4 +66,17 @@ export const groundFloor: readonly Mutant[] = [
     replace: 'this.#care.runtime.defer(() => void error)',
     tests: [by('client/lease-keeper')],
   },
+  {
+    name: 'closing-twice-at-once',
+    promise: 'a client closed again by one who hears of its closing still revokes its leases first',
+    file: 'src/client/client.ts',
+    find: 'this.#closing = closed.promise\n      this.#close().then(closed.resolve, closed.reject)',
+    replace: 'this.#close().then(closed.resolve, closed.reject)\n      this.#closing = closed.promise',
+    tests: [
+      by(
+        'live/recipes/lead',
+        'a client that is closed again by one who hears of its closing leaves no key all the same',
+      ),
+    ],
+  },
 ]

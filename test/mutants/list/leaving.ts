@@ -23,15 +23,15 @@ export const leaving: readonly Mutant[] = [
     name: 'orphan-does-not-settle',
     promise: 'orphan resolves once every acquisition under way has been undone',
     file: 'src/session/session-core.ts',
-    find: "lease === 'orphan' ? disposed.then(() => this.#settle()) : disposed",
-    replace: "lease === 'orphan' && timeoutMs < 0 ? disposed.then(() => this.#settle()) : disposed",
+    find: "lease === 'orphan' ? disposed.then(() => this.#settledOrLost()) : disposed",
+    replace: "lease === 'orphan' && timeoutMs < 0 ? disposed.then(() => this.#settledOrLost()) : disposed",
     tests: [by('live/recipes/ghosts', 'orphan waits until an attempt under way is answered and undone')],
   },
   {
     name: 'close-does-not-wait-for-what-is-under-way',
     promise: 'nothing of a session goes on after its close resolved',
     file: 'src/session/session-core.ts',
-    find: 'if (!isLate) await done',
+    find: 'if (!isLate) await ended',
     replace: '',
     tests: [by('session/closing')],
   },
@@ -39,9 +39,36 @@ export const leaving: readonly Mutant[] = [
     name: 'close-keeps-attached-resources-for-later',
     promise: 'what is attached is disposed of while the keys of the session still hold',
     file: 'src/session/session-core.ts',
-    find: 'else await settled',
-    replace: 'else void settled',
+    find: '(await within(this.engine.runtime, timeoutMs, settled))',
+    replace: '(await within(this.engine.runtime, timeoutMs, Promise.resolve()))',
     tests: [by('session/closing')],
+  },
+  {
+    name: 'close-waits-for-what-is-attached-for-ever',
+    promise: 'whatever is attached, the lease is not renewed for longer than closing may take',
+    file: 'src/session/session-core.ts',
+    find: 'await within(this.engine.runtime, timeoutMs, settled)',
+    replace: 'await within(this.engine.runtime, timeoutMs * 1000, settled)',
+    tests: [
+      by(
+        'session/closing',
+        'whatever is attached, the lease is not renewed for longer than closing may take',
+      ),
+    ],
+  },
+  {
+    name: 'session-that-closes-itself-ends-twice',
+    promise: 'what is attached may close the session itself: it ends once, when all is disposed of',
+    file: 'src/session/session-core.ts',
+    find: "    this.#phase = { kind: 'closing', done }\n    this.#leave(lease, timeoutMs, done).then(resolve, reject)\n",
+    replace:
+      "    this.#leave(lease, timeoutMs, done).then(resolve, reject)\n    this.#phase = { kind: 'closing', done }\n",
+    tests: [
+      by(
+        'session/closing',
+        'what is attached may close the session itself: it ends once, when all is disposed of',
+      ),
+    ],
   },
   {
     name: 'lost-session-leaves-its-lease',
@@ -57,7 +84,7 @@ export const leaving: readonly Mutant[] = [
     file: 'src/session/open-lease.ts',
     find: 'const isWanted = client.isOpen && signal?.aborted !== true',
     replace: 'const isWanted = kept.ttlMs > 0',
-    tests: [by('session/opening')],
+    tests: [by('session/opening', 'an opening that gives up when the answer is there leaves no lease')],
   },
   {
     name: 'session-begins-with-a-lease-that-is-over',
@@ -65,7 +92,12 @@ export const leaving: readonly Mutant[] = [
     file: 'src/session/open-lease.ts',
     find: "if (isWanted && state.kind !== 'lost') return kept",
     replace: 'if (isWanted && state !== undefined) return kept',
-    tests: [by('session/opening')],
+    tests: [
+      by(
+        'session/opening',
+        'a lease that was granted too late to be believed in is revoked, and another one is granted',
+      ),
+    ],
   },
   {
     name: 'unanswered-grant-left-behind',
@@ -79,8 +111,8 @@ export const leaving: readonly Mutant[] = [
     name: 'orphan-waits-for-what-is-late',
     promise: 'whoever leaves a lease is told after its time, whatever is still under way',
     file: 'src/session/session-core.ts',
-    find: 'if (!isLate) await done',
-    replace: 'await done',
+    find: 'if (!isLate) await ended',
+    replace: 'await ended',
     tests: [
       by('live/recipes/ghosts', 'orphan gives up undoing in its time, and leaves the lease all the same'),
     ],

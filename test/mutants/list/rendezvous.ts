@@ -111,6 +111,59 @@ export const rendezvous: readonly Mutant[] = [
     ],
   },
   {
+    name: 'arrival-in-doubt-settled-by-its-repeat',
+    promise:
+      'who gives up is not counted, although an attempt before the one that was answered is applied late',
+    file: 'recipes/internal/barrier/visit.ts',
+    find: 'this.#mine = mine\n    if (',
+    replace: 'this.#mine = mine\n    this.#isInDoubt = false\n    if (',
+    tests: [
+      by(
+        'live/recipes/double-barrier',
+        'who gives up after its repeat was counted does not come back when the first attempt is applied late',
+      ),
+    ],
+  },
+  {
+    name: 'action-run-after-the-session',
+    promise: 'the last to come runs no action once its session is over',
+    file: 'recipes/internal/barrier/visit.ts',
+    find: 'await orAborted(engine, [this.#leaving], this.#session.reliable())',
+    replace: '',
+    tests: [
+      by(
+        'live/recipes/cyclic-barrier',
+        'the last to come runs no action when its session ended while its event loop stood still',
+      ),
+    ],
+  },
+  {
+    name: 'round-takes-others-along',
+    promise: 'with a round goes what is the round’s own',
+    file: 'recipes/internal/barrier/rounds.ts',
+    find: 'deleteOf(members, prefixEnd(members)),',
+    replace: 'deleteOf(this.below(generation), prefixEnd(members)),',
+    tests: [
+      by(
+        'live/recipes/cyclic-barrier',
+        'a lock whose name looks like a round outlives the round, and breaks none',
+      ),
+    ],
+  },
+  {
+    name: 'lock-beside-a-round-taken-for-one-of-it',
+    promise: 'only who has come to a round can be lost in it',
+    file: 'recipes/internal/barrier/lookout.ts',
+    find: 'rangeEnd: concat(arrivals, Uint8Array.of(0)),',
+    replace: 'rangeEnd: concat(arrivals, Uint8Array.of(0xff)),',
+    tests: [
+      by(
+        'live/recipes/cyclic-barrier',
+        'a lock whose name looks like a round outlives the round, and breaks none',
+      ),
+    ],
+  },
+  {
     name: 'arrival-in-any-round',
     promise: 'an arrival counts in the round it names, or not at all',
     file: 'recipes/internal/barrier/arrival.ts',
@@ -226,6 +279,23 @@ export const rendezvous: readonly Mutant[] = [
     ],
   },
   {
+    name: 'left-only-by-who-waits-for-it',
+    promise: 'who leaves a double barrier has left, however long it waits for the others',
+    file: 'recipes/double-barrier.ts',
+    find: 'if (this.#left === undefined) {',
+    replace: 'signal?.throwIfAborted()\n    if (this.#left === undefined) {',
+    tests: [by('live/recipes/double-barrier', 'who will not wait at all to leave has left')],
+    simulations: ['double-barrier'],
+  },
+  {
+    name: 'released-only-by-who-waits-for-it',
+    promise: 'who releases its hold of a barrier has released it, whether it waits for that or not',
+    file: 'recipes/barrier.ts',
+    find: 'if (this.#released === undefined) {',
+    replace: 'signal?.throwIfAborted()\n    if (this.#released === undefined) {',
+    tests: [by('live/recipes/barrier', 'a hold is released also by who will not wait for that')],
+  },
+  {
     name: 'refused-leave-never-repeated',
     promise: 'whoever was refused to leave a double barrier may try again',
     file: 'recipes/double-barrier.ts',
@@ -239,7 +309,7 @@ export const rendezvous: readonly Mutant[] = [
     name: 'time-of-a-call-begins-anew',
     promise: 'the time given to a call is that of all its requests together',
     file: 'recipes/internal/call-time.ts',
-    find: 'timeoutMs: Math.max(0, untilMs - runtime.now())',
+    find: 'timeoutMs: Math.max(1, Math.ceil(untilMs - runtime.now()))',
     replace: 'timeoutMs: Math.min(timeoutMs, untilMs)',
     tests: [by('live/recipes/latch', 'the time given to countDown is that of all its requests together')],
   },

@@ -30,6 +30,32 @@ export const semaphore: readonly Mutant[] = [
     ],
   },
   {
+    name: 'semaphore-head-compares-another-limit',
+    promise: 'the head claims under the limit under which it counted what is free',
+    file: 'recipes/internal/semaphore/slot-head.ts',
+    find: 'claimAsHead(this.#wish, limit, alternatives,',
+    replace: 'claimAsHead(this.#wish, limit && this.#pool.limit.raw, alternatives,',
+    tests: [
+      by(
+        'live/recipes/semaphore',
+        'the head takes nothing that was free under a limit that is not the one it compares',
+      ),
+    ],
+  },
+  {
+    name: 'semaphore-limit-set-again-by-try',
+    promise: 'whoever has once written its number of permits leaves later changes alone',
+    file: 'recipes/internal/semaphore/slot-try.ts',
+    find: "if (answer.kind !== 'other-limit') limit.agreed()",
+    replace: "if (answer.kind === 'missed') limit.agreed()",
+    tests: [
+      by(
+        'live/recipes/semaphore',
+        'whoever has once written its number of permits leaves later changes alone, however it asks for permits',
+      ),
+    ],
+  },
+  {
     name: 'semaphore-slot-not-compared',
     promise: 'a slot is one holder’s at a time',
     file: 'recipes/internal/semaphore/slot-wire.ts',
@@ -67,6 +93,40 @@ export const semaphore: readonly Mutant[] = [
     simulations: ['semaphore'],
   },
   {
+    name: 'semaphore-late-claim-of-the-head-taken-for-a-loss',
+    promise: 'a claim of the head that is applied late is a permit, not the loss of its place',
+    file: 'recipes/internal/semaphore/slot-head.ts',
+    find: 'if (this.#mayHold) return this.#askAgain()',
+    replace: 'if (this.#mayHold && this.#news !== undefined) return this.#askAgain()',
+    tests: [
+      by(
+        'live/recipes/semaphore',
+        'a claim of the head that is applied long after its repeat was refused is a permit all the same',
+      ),
+    ],
+  },
+  {
+    name: 'semaphore-head-gives-up-in-passing-trouble',
+    promise: 'the head waits on while its claims fail in passing',
+    file: 'recipes/internal/semaphore/slot-head.ts',
+    find: "isFinal(error) || error.code === 'PROTOCOL') throw error",
+    replace: "isFinal(error) || error.code !== 'PROTOCOL') throw error",
+    tests: [
+      by(
+        'live/recipes/semaphore',
+        'the head waits on while its claims fail for as long as a request may take',
+      ),
+    ],
+  },
+  {
+    name: 'semaphore-head-misses-news-while-busy',
+    promise: 'the head hears of what it was told while it was busy',
+    file: 'recipes/internal/semaphore/slot-head.ts',
+    find: 'if (this.#news !== undefined) this.#tell(this.#news)',
+    replace: 'if (this.#news !== undefined && this.#ended !== undefined) this.#tell(this.#news)',
+    tests: [by('live/recipes/semaphore', 'the head hears of every release, also of several in one message')],
+  },
+  {
     name: 'semaphore-ghosts-not-watched',
     promise: 'what unanswered claims take later is given back',
     file: 'recipes/internal/semaphore/slot-ghosts.ts',
@@ -79,6 +139,19 @@ export const semaphore: readonly Mutant[] = [
       ),
     ],
     simulations: ['semaphore'],
+  },
+  {
+    name: 'semaphore-ghosts-watch-strikes-its-successor',
+    promise: 'a watch for what unanswered claims take ends once, and leaves the next one alone',
+    file: 'recipes/internal/semaphore/slot-ghosts.ts',
+    find: 'while (this.#sweepAgain && this.#suspects.size > 0)',
+    replace: 'while (this.#sweepAgain)',
+    tests: [
+      by(
+        'live/recipes/semaphore',
+        'what an unanswered claim took is given back, also right after another one was',
+      ),
+    ],
   },
   {
     name: 'semaphore-gives-what-was-left-unseen',

@@ -83,6 +83,19 @@ export const transactions: readonly Mutant[] = [
     tests: [by('live/recipes/stm', 'a transaction that could not read says that nothing was committed')],
   },
   {
+    name: 'stm-confirmation-taken-for-commit',
+    promise: 'a transaction that only read is known to have written nothing',
+    file: 'recipes/internal/stm/run.ts',
+    find: 'return finished.log.isEmpty ?',
+    replace: 'return batch.bytes < 0 ?',
+    tests: [
+      by(
+        'live/recipes/stm-edges',
+        'one that only read is known to have written nothing, also when nobody confirms what it read',
+      ),
+    ],
+  },
+  {
     name: 'stm-batch-blind-to-itself',
     promise: 'in a batch each transaction sees what those before it have written',
     file: 'recipes/internal/stm/view.ts',
@@ -97,9 +110,17 @@ export const transactions: readonly Mutant[] = [
     name: 'stm-wake-up-lost-to-the-own-batch',
     promise: 'who waits is woken by those behind it in its own batch',
     file: 'recipes/internal/stm/lane.ts',
-    find: "changed ? { kind: 'again' }",
-    replace: "changed && seats.length === 0 ? { kind: 'again' }",
+    find: "changed ? { kind: 'changed' }",
+    replace: "changed && seats.length === 0 ? { kind: 'changed' }",
     tests: [by('live/recipes/stm', 'a retry in a batch is woken by the write of one behind it')],
+  },
+  {
+    name: 'stm-wake-ups-bounded',
+    promise: 'waiting until something changes has no bound, however often something does',
+    file: 'recipes/internal/stm/lane.ts',
+    find: "changed ? { kind: 'changed' }",
+    replace: "changed ? { kind: 'again' }",
+    tests: [by('live/recipes/stm', 'one that waits among many that write waits as long as it takes')],
   },
   {
     name: 'stm-intermediate-value-trusted',
@@ -111,6 +132,19 @@ export const transactions: readonly Mutant[] = [
       by(
         'live/recipes/stm',
         'functions that take their time in the middle of a batch lose no update, and get their turn',
+      ),
+    ],
+  },
+  {
+    name: 'stm-foreign-writes-beside-the-batch-deleted',
+    promise: 'who outlasts its batch overwrites nothing that others wrote in a range meanwhile',
+    file: 'recipes/internal/stm/member.ts',
+    find: 'isOneKey(interval) && pending.writesTo(interval)',
+    replace: '(isOneKey(interval) || pending.writesTo(interval)) && pending.writesTo(interval)',
+    tests: [
+      by(
+        'live/recipes/stm-edges',
+        'one that stepped aside deletes nothing of a range that others wrote beside its batch',
       ),
     ],
   },
@@ -169,6 +203,46 @@ export const transactions: readonly Mutant[] = [
       by(
         'live/recipes/stm-edges',
         'a call that was aborted between two attempts runs no more and writes nothing',
+      ),
+    ],
+  },
+  {
+    name: 'stm-travels-with-its-rival',
+    promise: 'commits on the same keys never travel in one request, where neither would notice the other',
+    file: 'recipes/internal/stm/lane.ts',
+    find: "this.#abandoned ? 'none' : 'welcome'",
+    replace: "this.#abandoned && seats.length === 0 ? 'none' : 'welcome'",
+    tests: [
+      by(
+        'live/recipes/stm-edges',
+        'whoever a batch waiting for a lease of markers has let go does not travel with it',
+      ),
+    ],
+  },
+  {
+    name: 'stm-let-go-and-forgotten',
+    promise:
+      'a call whose function is over before its first read gets its turn hears of it when its lane lets go',
+    file: 'recipes/internal/stm/member.ts',
+    find: 'suspended === undefined || this.#attempt?.isOver',
+    replace: 'suspended === undefined || this.#attempt === undefined',
+    tests: [
+      by(
+        'live/recipes/stm-edges',
+        'one that failed before its first read got its turn hears of it when the batch lets go of it',
+      ),
+    ],
+  },
+  {
+    name: 'stm-read-behind-the-end-unhandled',
+    promise: 'a read in a batch that the function did not wait for is no unhandled rejection',
+    file: 'recipes/internal/stm/attempt.ts',
+    find: "this.#spoilt ??= { kind: 'unread', error }\n      throw error\n    })",
+    replace: 'throw error\n    })',
+    tests: [
+      by(
+        'live/recipes/stm-edges',
+        'a read that nobody waits for any more, since another has failed, is no unhandled rejection',
       ),
     ],
   },

@@ -21,6 +21,19 @@ export const turnsAndTokens: readonly Mutant[] = [
     simulations: ['mutex'],
   },
   {
+    name: 'look-at-many-locks-believed-from-the-past',
+    promise: 'a look whether many locks are free is no older than what the client was told',
+    file: 'recipes/internal/line/vacancy.ts',
+    find: "consistency: looks ? 'linearizable' : undefined,",
+    replace: 'consistency: undefined,',
+    tests: [
+      by(
+        'live/recipes/lock-all',
+        'a look at many locks is not believed from before what its client was told: no token is given twice',
+      ),
+    ],
+  },
+  {
     name: 'turn-passed-on-after-an-unanswered-unlock',
     promise: 'the local turn passes on only when the deletion of the key is known',
     file: 'src/session/own-key.ts',
@@ -67,8 +80,8 @@ export const turnsAndTokens: readonly Mutant[] = [
     name: 'turn-of-who-gave-up-kept',
     promise: 'whoever gives up while waiting for the turn passes it on',
     file: 'src/session/own-key.ts',
-    find: 'if (!waiting) return granted.end()',
-    replace: 'if (!waiting) return',
+    find: 'this.#waiting.delete(take)',
+    replace: '',
     tests: [by('session/own-key')],
   },
   {

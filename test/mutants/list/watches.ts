@@ -130,4 +130,12 @@ export const watches: readonly Mutant[] = [
     replace: 'const LINGER_MS = 0',
     tests: [by('client/watch-hub')],
   },
+  {
+    name: 'stream-reopened-with-a-watch-too-long',
+    promise: 'a watch whose keys no server would read does not end the others again and again',
+    file: 'src/client/watch-hub.ts',
+    find: 'if (longest !== undefined) this.#end(longest, error)',
+    replace: '',
+    tests: [by('client/watch-hub')],
+  },
 ]

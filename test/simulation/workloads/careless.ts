@@ -14,6 +14,7 @@ const HOLD_MS = 7000
 export const carelessWorkload: Workload = {
   name: 'careless',
   lines: () => [],
+  deeds: { called: 'acquisitions', enough: 0 },
   actor: async (process, stage) => {
     const etcd = await connected(process, stage)
     if (etcd === undefined) return

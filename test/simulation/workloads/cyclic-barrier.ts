@@ -16,6 +16,7 @@ const waitsOf = ledger<Wait>()
 export const cyclicBarrierWorkload: Workload = {
   name: 'cyclic-barrier',
   lines: () => [],
+  deeds: { called: 'passages', enough: 100 },
   actor: (process, stage) => inSessions(process, stage, 2, party),
   afterwards: async (process, stage) => {
     const etcd = await connected(process, stage)
@@ -52,6 +53,7 @@ async function party(scene: Scene): Promise<void> {
     const giving = patience({ process, stage }, random.chance(0.1) ? random.exponential(500) : 60_000)
     try {
       wait.passed = await whileInSession(scene, 'await', () => barrier.await({ signal: giving.signal }))
+      stage.recorder.did()
     } catch (error) {
       expected(stage, error, 'await')
       wait.broken = EtcdError.is(error, 'BARRIER_BROKEN')

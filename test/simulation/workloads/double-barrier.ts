@@ -18,6 +18,7 @@ const staysOf = ledger<Stay>()
 export const doubleBarrierWorkload: Workload = {
   name: 'double-barrier',
   lines: () => [],
+  deeds: { called: 'enterings', enough: 100 },
   actor: (process, stage) => inSessions(process, stage, 2, participant),
   afterwards: async (process, stage) => {
     const etcd = await connected(process, stage)
@@ -60,6 +61,7 @@ async function participant(scene: Scene): Promise<void> {
     try {
       const entry = await whileInSession(scene, 'enter', () => barrier.enter({ signal: giving.signal }))
       stay.entered = { generation: entry.generation, at: stage.world.nowMs }
+      stage.recorder.did()
       await pause(process, random.exponential(100))
       await whileInSession(scene, 'leave', () => entry.leave({ signal: giving.signal }))
       stay.leftAt = stage.world.nowMs

@@ -23,6 +23,7 @@ const observedIn = ledger<Observed>()
 /** Processes that campaign, proclaim, give up waiting and resign, orderly or not, and one task each that observes. */
 export const electionWorkload: Workload = {
   name: 'election',
+  deeds: { called: 'leaderships', enough: 100 },
   lines: ({ lines }) => Array.from({ length: lines }, (_, index) => `${electionName(index)}/`),
   actor: async (process, stage) => {
     const etcd = await connected(process, stage)

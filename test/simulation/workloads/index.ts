@@ -4,6 +4,7 @@ import { carelessWorkload } from './careless.ts'
 import { cyclicBarrierWorkload } from './cyclic-barrier.ts'
 import { doubleBarrierWorkload } from './double-barrier.ts'
 import { electionWorkload } from './election.ts'
+import { indeterminateWorkload } from './indeterminate.ts'
 import { kvWorkload } from './kv.ts'
 import { latchWorkload } from './latch.ts'
 import { leadWorkload } from './lead.ts'
@@ -32,6 +33,7 @@ export const workloads: Readonly<Record<string, Workload>> = {
 /** Programs with a mistake that must be found; played only when asked for by name. */
 export const planted: Readonly<Record<string, Workload>> = {
   careless: carelessWorkload,
+  indeterminate: indeterminateWorkload,
 }
 
 export function workloadOf(name: string): Workload | undefined {

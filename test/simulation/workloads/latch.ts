@@ -14,6 +14,7 @@ const waitsOf = ledger<Wait>()
 export const latchWorkload: Workload = {
   name: 'latch',
   lines: () => [],
+  deeds: { called: 'count-downs', enough: 100 },
   actor: (process, stage) =>
     inSessions(process, stage, 2, (scene, index) => (index === 0 ? participant(scene) : waiter(scene))),
   afterwards: async (process, stage) => {
@@ -41,6 +42,7 @@ async function participant({ process, stage, etcd, session, random }: Scene): Pr
     try {
       if (random.chance(0.3)) await latch.trySetCount(random.integer(1, 5), { signal: giving.signal })
       await latch.countDown(random.chance(0.5) ? process.name : undefined, { signal: giving.signal })
+      stage.recorder.did()
     } catch (error) {
       expected(stage, error, 'count down')
     } finally {

@@ -1,4 +1,5 @@
 import { type Etcd, EtcdError, type Term } from '../../../src/index.ts'
+import { SessionCore } from '../../../src/session/session-core.ts'
 import { mapKey } from '../../../src/wire/bytes.ts'
 import type { Random } from '../random.ts'
 import type { OpenAcquisition } from '../recorder.ts'
@@ -12,10 +13,12 @@ import { closeSession, codeOf, expected, guardedWrite, openSession, untilOver } 
  */
 export const leadWorkload: Workload = {
   name: 'lead',
+  deeds: { called: 'terms', enough: 100 },
   lines: ({ lines }) => Array.from({ length: lines }, (_, index) => `${leadName(index)}/`),
   actor: async (process, stage) => {
     const etcd = await connected(process, stage)
     if (etcd === undefined) return
+    recordSessions(etcd, process, stage)
     const random = stage.world.random.fork(`actor ${process.name}`)
     const roles = Array.from({ length: stage.plan.lines }, (_, index) =>
       role(etcd, { process, stage, random: random.fork(`role ${index}`) }, leadName(index)),
@@ -35,6 +38,15 @@ export const leadWorkload: Workload = {
     }
     await etcd.close()
   },
+}
+
+/** Also those that `lead()` has for itself: whatever the client is to close with itself comes by here. */
+function recordSessions(etcd: Etcd, process: SimulatedProcess, stage: Stage): void {
+  const attach = etcd.attach.bind(etcd)
+  etcd.attach = resource => {
+    attach(resource)
+    if (resource instanceof SessionCore) stage.recorder.session(process, resource)
+  }
 }
 
 interface Scene {

@@ -51,6 +51,7 @@ export function lockWorkload<Held extends Handle & Unlockable>(recipe: Locks<Hel
   const locks = recipe as Locks<Handle & Unlockable>
   return {
     name: locks.name,
+    deeds: { called: 'acquisitions', enough: 100 },
     lines: plan => locks.prefixes(plan),
     ...(locks.spared === undefined ? {} : { spared: locks.spared }),
     ...(locks.ruleOf === undefined ? {} : { ruleOf: locks.ruleOf }),

@@ -11,7 +11,7 @@ export interface Leg<Owned> {
   readonly process: SimulatedProcess
   readonly stage: Stage
   readonly session: Session
-  readonly open: OpenSession | undefined
+  readonly open: OpenSession
   /** What was left with the lease of the session, if it goes on with one. */
   readonly inherited: readonly Owned[] | undefined
   /** By all tasks of the session. */
@@ -22,7 +22,7 @@ export interface Leg<Owned> {
 
 interface Runners<Owned> {
   /** `unrecorded`: what stands in lines is not written down, so nobody could say what a session wants there. */
-  readonly sessions?: 'unrecorded'
+  readonly places?: 'unrecorded'
   /** What a task of the session does until that is over; there are two of them. */
   task(leg: Leg<Owned>): Promise<void>
   /** Asks for what was held through the lease before. */
@@ -41,7 +41,7 @@ const RESUMED_MS = 20_000
 export async function relay<Owned extends { readonly hold: Handle }>(
   etcd: Etcd,
   { process, stage, random }: { process: SimulatedProcess; stage: Stage; random: Random },
-  { task, takeUp, finish, isKnown, sessions }: Runners<Owned>,
+  { task, takeUp, finish, isKnown, places }: Runners<Owned>,
 ): Promise<void> {
   let left: { readonly lease: bigint; readonly held: readonly Owned[] } | undefined
   for (let count = 0; !stage.isOver; count++) {
@@ -50,7 +50,7 @@ export async function relay<Owned extends { readonly hold: Handle }>(
     left = undefined
     if (session === undefined) continue
     const held = new Set<Owned>()
-    const open = sessions === 'unrecorded' ? undefined : stage.recorder.session(process, session)
+    const open = stage.recorder.session(process, session, places)
     const leg = { process, stage, session, open, inherited, held, fate: { isLeft: false }, random }
     // What an attempt without an answer creates under a lease that was left is nobody's, and may stand in the way of all
     // until the lease ends: whoever goes on with one does not wait for ever.
@@ -75,7 +75,7 @@ export async function relay<Owned extends { readonly hold: Handle }>(
 export async function close<Owned>({ process, stage, session, open, fate }: Leg<Owned>): Promise<void> {
   const isClosed = await closeSession({ process, stage, session })
   // Where another task has left the lease to others there was nothing to close.
-  if (isClosed && !fate.isLeft) open?.closed()
+  if (isClosed && !fate.isLeft) open.closed()
 }
 
 /** Leases that were left to whoever goes on with them. */

@@ -14,6 +14,7 @@ import { close, type Leg, passOn, relay } from './relay.ts'
 /** Processes that acquire permits, one or several, try, give up, change their number, and leave, orderly or not. */
 export const semaphoreWorkload: Workload = {
   name: 'semaphore',
+  deeds: { called: 'acquisitions', enough: 100 },
   lines: ({ lines }) =>
     Array.from({ length: lines }, (_, index) => nameOf(index)).flatMap(name => [`${name}/s/`, `${name}/w/`]),
   actor: async (process, stage) => {
@@ -24,7 +25,7 @@ export const semaphoreWorkload: Workload = {
       etcd,
       { process, stage, random },
       {
-        sessions: 'unrecorded',
+        places: 'unrecorded',
         task: player,
         takeUp,
         // What is left with a lease and not asked for goes with the lease.

@@ -23,19 +23,22 @@ const KEYS = ['a', 'a', 'a/1', 'a/2', 'b', 'b\0', 'c', 'k', 'k\xff', '\xff', '\0
 const ENDS = ['\0', '\0', 'b', 'a0', 'b\0', 'l', '\xff', 'a', '\xff\xff']
 const VALUES = ['', 'x', 'y', '9', '10', 'x\0', '\xff']
 const LEASES = [1n, 2n, 3n, 7_000_000_000_000_000_001n]
+/** No step but those around its end knows it. */
+const BRIEF_LEASE = 4n
 const UNKNOWN_LEASES = [99n, -1n]
 const USERS = ['ann', 'bob', 'root']
 const ROLES = ['reader', 'writer', 'root']
 export const ROOT_PASSWORD = 'of root'
 const PASSWORDS = ['one', 'two', '']
 
-type Theme = 'keys' | 'transactions' | 'leases' | 'watches' | 'users' | 'everything'
+type Theme = 'keys' | 'transactions' | 'leases' | 'watches' | 'users' | 'alarms' | 'everything'
 const THEMES: readonly Theme[] = [
   'keys',
   'transactions',
   'leases',
   'watches',
   'users',
+  'alarms',
   'everything',
   'everything',
 ]
@@ -56,11 +59,16 @@ class Generator {
     if (this.#theme === 'users' || (this.#theme === 'everything' && random.chance(0.3)))
       steps.push(...this.#household())
     const wanted = steps.length + random.between(5, 40)
-    while (steps.length < wanted) steps.push(this.#step())
+    const outliving = this.#theme === 'leases' && random.chance(0.2) ? random.between(0, 5) : undefined
+    while (steps.length < wanted) {
+      if (steps.length === outliving) steps.push(...this.#outlived())
+      steps.push(this.#step())
+    }
     return steps
   }
 
   #step(): Step {
+    if (this.#theme === 'alarms') return this.#alarmStep()
     const often = (theme: Theme) => (this.#theme === theme ? 12 : this.#theme === 'everything' ? 4 : 0.4)
     return this.#random.weighted<Step>([
       [6, () => this.#call('put', this.#put())],
@@ -175,6 +183,43 @@ class Generator {
       [1, () => this.#call('leaseLeases', {})],
       [1.5, () => ({ kind: 'keep-alive', lease: this.#lease(), caller: this.#caller() })],
       [2, () => this.#call('put', { ...this.#put(), lease: this.#lease() })],
+      [2, () => this.#lockStep()],
+    ])
+  }
+
+  /** A lease whose time runs out, with keys and with a key that leaves it in time. Costs seconds, hence seldom. */
+  #outlived(): Step[] {
+    const lease = BRIEF_LEASE
+    const kept = this.#key()
+    return [
+      this.#admin('leaseGrant', { id: lease, ttl: BigInt(this.#random.between(-1, 2)) }),
+      this.#admin('put', { ...this.#put(), lease, ignoreLease: undefined }),
+      this.#admin('put', { ...this.#put(), lease, ignoreLease: undefined }),
+      this.#admin('put', { key: kept, lease }),
+      this.#admin('put', { key: kept }),
+      this.#admin('leaseTimeToLive', { id: lease, keys: true }),
+      { kind: 'outlive', lease },
+      this.#admin('range', { key: bytes('\0'), rangeEnd: bytes('\0') }),
+      this.#admin('leaseTimeToLive', { id: lease, keys: true }),
+    ]
+  }
+
+  /** Locks and elections of the server. Every lease has a name of its own, so that nobody waits for another. */
+  #lockStep(): Step {
+    const random = this.#random
+    const lease = this.#lease()
+    const name = bytes(`l${lease}`)
+    const key = bytes(random.chance(0.05) ? '' : `l${lease}/${BigInt.asUintN(64, lease).toString(16)}`)
+    const leader = () =>
+      random.chance(0.95) ? { name, key, revision: this.#revision(), lease: this.#lease() } : undefined
+    const value = () => bytes(random.pick(VALUES))
+    return random.weighted<Step>([
+      [3, () => this.#call('lock', { name, lease })],
+      [1, () => this.#call('unlock', { key })],
+      [3, () => this.#call('campaign', { name, lease, value: value() })],
+      [2, () => this.#call('proclaim', { leader: leader(), value: value() })],
+      [1, () => this.#call('leader', { name })],
+      [1, () => this.#call('resign', { leader: leader() })],
     ])
   }
 
@@ -299,6 +344,30 @@ class Generator {
 
   #permission(type = this.#random.between(0, 2)): PlainObject {
     return { type, ...this.#interval() }
+  }
+
+  // alarms
+
+  /** Without watches and users: marks could not be set, and while an alarm is active nobody is asked for permissions. */
+  #alarmStep(): Step {
+    return this.#random.weighted<Step>([
+      [2, () => this.#call('alarm', this.#alarm())],
+      [0.5, () => this.#call('status', {})],
+      [3, () => this.#call('put', this.#put())],
+      [2, () => this.#keyStep()],
+      [2, () => this.#call('txn', this.#txn(0))],
+      [3, () => this.#leaseStep()],
+    ])
+  }
+
+  /** An alarm there is no name for ends the process of a real server. */
+  #alarm(): PlainObject {
+    const random = this.#random
+    return {
+      action: random.between(0, 2),
+      memberId: random.pick([5n, 5n, 6n, 0n]),
+      alarm: random.between(0, 2),
+    }
   }
 
   // what all of them are made of

@@ -2,6 +2,7 @@
  * Where a real server is known to answer otherwise, and rightly or not will go on doing so. Such steps are left
  * out of the scripts for the series they concern; every other difference is an error of ours.
  */
+import { AlarmAction, AlarmType } from '../../../src/wire/gen/rpc.g.ts'
 import type { Series } from '../etcd-binaries.ts'
 import { type Caller, type CallStep, type Plain, type PlainObject, Since, type Step } from './script.ts'
 
@@ -37,6 +38,11 @@ export const knownDifferences: readonly KnownDifference[] = [
     reason:
       '3.4.23 tells progress while a watch of the stream is behind (#15220), as one ended by compaction is for ever',
     concerns: (step, { lostWatch }) => step.kind === 'progress' && lostWatch,
+  },
+  {
+    series: ['3.4'],
+    reason: '3.4 raises an alarm of no kind, and of no member it ends its process',
+    concerns: step => isCall(step, 'alarm') && isRaisingNothing(step.request as PlainObject),
   },
   {
     series: ['3.4'],
@@ -119,6 +125,10 @@ function isRange(permission: PlainObject): boolean {
   const end = endOf(permission)
   if (key.length === 0) return false
   return end === undefined || end.join() === '0' || Buffer.compare(key, end) < 0
+}
+
+function isRaisingNothing({ action, alarm }: PlainObject): boolean {
+  return action === AlarmAction.activate && alarm === AlarmType.none
 }
 
 function endOf({ rangeEnd }: PlainObject): Uint8Array | undefined {

@@ -1,5 +1,6 @@
 import type { Init } from '../../../src/wire/codec.ts'
 import {
+  AlarmAction,
   FilterType,
   type WatchCreateRequest,
   type WatchRequest,
@@ -35,6 +36,7 @@ const FIRST_KEY = Uint8Array.of(0)
 const UNBOUNDED = 2n ** 63n
 /** Longer than any answer takes: what is not there by then does not come. */
 const PATIENCE_MS = 5000
+const POLL_MS = 20
 
 /**
  * Plays a script on one server. The server is emptied before, and whatever a script waits for it waits for by
@@ -80,6 +82,7 @@ export class Player {
     this.#streams.clear()
     this.#watches.clear()
     this.#compacted = 0n
+    await this.#disarm()
     await this.#disableAuth()
     for (const name of (await this.#must(methods.userList, {})).users)
       await this.#must(methods.userDelete, { name })
@@ -126,11 +129,14 @@ export class Player {
         if (message === undefined) return { ended: stream.end?.message }
         return normalised(message, this.#base, this.#authBase)
       }
+      case 'outlive':
+        return this.#outlive(step.lease)
     }
   }
 
   /** What the watches were told, after everything they can be told has arrived. */
   async end(): Promise<unknown> {
+    await this.#disarm()
     await this.#disableAuth()
     const told: unknown[] = []
     // Marks of other watches come on top of its own: what is told after that is not waited for.
@@ -138,6 +144,15 @@ export class Player {
       told.push({ watch, ...this.#told(watched, await this.#mark(watched)) })
     for (const stream of this.#streams.values()) stream.cancel()
     return told
+  }
+
+  async #outlive(id: bigint): Promise<unknown> {
+    for (let waitedMs = 0; waitedMs < PATIENCE_MS; waitedMs += POLL_MS) {
+      const { ttl } = await this.#must(methods.leaseTimeToLive, { id })
+      if (ttl === -1n) return 'over'
+      await new Promise(resolve => setTimeout(resolve, POLL_MS))
+    }
+    return 'not over'
   }
 
   // watches
@@ -284,6 +299,14 @@ export class Player {
     }
     this.#authEnabled = false
     this.#rootToken = undefined
+  }
+
+  // alarms
+
+  /** Nothing could be written against them. */
+  async #disarm(): Promise<void> {
+    for (const alarm of (await this.#must(methods.alarm, {})).alarms)
+      await this.#must(methods.alarm, { ...alarm, action: AlarmAction.deactivate })
   }
 
   #observed(reply: Reply<unknown>): unknown {

@@ -7,7 +7,7 @@ import type { Methods } from '../../../src/wire/methods.ts'
 
 export type Script = readonly Step[]
 
-export type Step = CallStep | SignInStep | WatchStep | CancelStep | ProgressStep | KeepAliveStep
+export type Step = CallStep | SignInStep | WatchStep | CancelStep | ProgressStep | KeepAliveStep | OutliveStep
 
 /** Who asks: a user by the token of an earlier sign-in, somebody without a token, or with one that is made up. */
 export type Caller = 'nobody' | 'impostor' | { readonly user: string }
@@ -48,6 +48,12 @@ export interface KeepAliveStep {
   readonly kind: 'keep-alive'
   readonly lease: bigint
   readonly caller: Caller
+}
+
+/** Waits until a lease is over. */
+export interface OutliveStep {
+  readonly kind: 'outlive'
+  readonly lease: bigint
 }
 
 /** A request with revisions not yet told. */
