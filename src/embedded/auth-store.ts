@@ -172,7 +172,8 @@ export class AuthStore {
   changePassword(name: string, password: string, hashedPassword: string): void {
     const user = this.#user(name)
     // A user added without a password stays one.
-    if (user.credentials.kind !== 'none') user.credentials = this.#credentialsOf(password, hashedPassword)
+    if (user.credentials.kind !== 'none')
+      user.credentials = this.#credentialsOf(password, hashedPassword, user.credentials)
     this.#tokens.forgetUser(name)
     this.#changed()
   }
@@ -310,9 +311,11 @@ export class AuthStore {
     return user.permissions
   }
 
-  #credentialsOf(password: string, hashedPassword: string): Credentials {
+  /** One that takes the place of another is as costly to try as that was. */
+  #credentialsOf(password: string, hashedPassword: string, before?: Credentials): Credentials {
     if (password === '' || hashedPassword !== '') return { kind: 'unusable' }
-    return { kind: 'password', hash: hashPassword(password, this.#runtime) }
+    const cost = before?.kind === 'password' ? before.hash.cost : undefined
+    return { kind: 'password', hash: hashPassword(password, this.#runtime, cost) }
   }
 }
 

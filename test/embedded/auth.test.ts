@@ -2,6 +2,7 @@ import test from 'ava'
 import { AuthStore } from '../../src/embedded/auth-store.ts'
 import { AuthTokens } from '../../src/embedded/auth-tokens.ts'
 import type { EmbeddedOptions } from '../../src/embedded/index.ts'
+import { hashPassword } from '../../src/embedded/passwords.ts'
 import { Permissions } from '../../src/embedded/permissions.ts'
 import { toBytes } from '../../src/wire/bytes.ts'
 import type { Init } from '../../src/wire/codec.ts'
@@ -40,6 +41,24 @@ test('a permission without an end allows every range from its key on, and a poin
   t.true(permissions.allow('read', toBytes('a'), NONE))
   t.true(permissions.allow('write', toBytes('a'), NONE))
   t.false(permissions.allow('read', toBytes('a\0'), NONE))
+})
+
+test('a password that takes the place of another is as costly to try as that was, and others are of the usual cost', t => {
+  const runtime = new FakeRuntime()
+  const auth = new AuthStore(runtime, 300)
+  const credentials = { kind: 'password', hash: hashPassword('old', runtime, 2) } as const
+  auth.restore({
+    enabled: false,
+    revision: 1n,
+    users: [{ name: 'ann', credentials, roles: [] }],
+    roles: [],
+  })
+  auth.changePassword('ann', 'new', '')
+  auth.addUser({ name: 'ben', password: 'other', hashedPassword: '', noPassword: false })
+  const costs = auth
+    .state()
+    .users.map(user => user.credentials.kind === 'password' && user.credentials.hash.cost)
+  t.deepEqual(costs, [2, 512])
 })
 
 test('a token lives on while it is used, and ends when it is not', async t => {

@@ -29,6 +29,19 @@ test('blocked in a callback that is none of its own code, that looks around only
   t.deepEqual(order, ['first arrival', 'own code', 'early timer', 'late timer', 'second arrival'])
 })
 
+test('who crashes over what arrived before it has looked around is said to have come to the end of that', async t => {
+  const { world, process } = scene()
+  process.standStill()
+  process.receive('message', () => process.crash())
+  process.onGoingOn(() => t.fail('own code'))
+  let told = 0
+  process.goOn({ arrivalsFirst: 1, looksFirst: false, beforeTimers: () => told++ })
+  t.is(told, 0)
+  await world.run(1)
+  t.true(process.isCrashed)
+  t.is(told, 1)
+})
+
 test('of what arrived by one connection while a process stood still all is read at once', async t => {
   const { world, process } = scene()
   const [one, other] = [{}, {}]

@@ -28,7 +28,7 @@ export interface GoingOn {
    * waiting there, or was blocked in a callback of what came, has the rest of that before any timer.
    */
   readonly arrivalsFirst?: number
-  /** Called when all that runs before the timers has run. */
+  /** Called once, when all that runs before the timers has run, or the process crashes before that. */
   readonly beforeTimers?: () => void
 }
 
@@ -171,9 +171,15 @@ export class SimulatedProcess implements Runtime {
       for (const one of [...this.#interrupted]) one()
     }
     const first = arrivals.splice(0, Math.ceil(arrivalsFirst * arrivals.length))
+    let told = false
+    const tell = () => {
+      if (!told) beforeTimers()
+      told = true
+    }
+    this.onCrash(tell)
     const then = () => {
       if (!looksFirst) look()
-      beforeTimers()
+      tell()
     }
     const backlog = [...first, { what: 'look', action: then }, ...timers, ...arrivals]
     this.#life = { kind: 'catching-up', backlog }
