@@ -4,6 +4,7 @@ import type { OpenAcquisition } from '../recorder.ts'
 import type { SimulatedProcess } from '../simulated-process.ts'
 import { pause, type Stage } from '../stage.ts'
 import { outcomeOf } from './outcome.ts'
+import { maySay, type Saying } from './said.ts'
 
 /** What is not asked for in another time has an end after so long. */
 export const REQUEST_MS = 10_000
@@ -28,7 +29,7 @@ export async function openSession(
       etcd.session(resume === undefined ? { ttl: stage.plan.ttl } : { resume }),
     )
   } catch (error) {
-    expected(stage, error, 'session')
+    expected(stage, error, resume === undefined ? 'session' : 'session that goes on')
     await pause(process, 100)
     return undefined
   }
@@ -147,7 +148,7 @@ export function codeOf(reason: unknown): string {
   return EtcdError.is(reason) ? reason.code : String(reason)
 }
 
-/** Under faults a call may fail with an error of ours, and with nothing else. */
-export function expected(stage: Stage, error: unknown, where: string): void {
-  if (!EtcdError.is(error)) stage.unexpected(error, where)
+/** Under faults a call may fail with what it says it may, and with what the faults bring about. */
+export function expected(stage: Stage, error: unknown, saying: Saying): void {
+  if (!maySay(stage.plan, saying, error)) stage.unexpected(error, saying)
 }

@@ -2,7 +2,8 @@ import { type Etcd, EtcdError, type Session } from '../../../src/index.ts'
 import type { Random } from '../random.ts'
 import type { SimulatedProcess } from '../simulated-process.ts'
 import { connected, pause, type Stage } from '../stage.ts'
-import { openSession } from './acting.ts'
+import { expected as expectedOf, openSession } from './acting.ts'
+import { isCompacted, type Saying } from './said.ts'
 
 /** What those who meet at barriers and latches have in common. */
 
@@ -64,17 +65,13 @@ export function patience(
   return { signal: leaving.signal, stop: () => timer.cancel() }
 }
 
-/** Under faults a call may fail with an error of ours, or because it was given up, and with nothing else. */
-export function expected(stage: Stage, error: unknown, where: string): void {
+/** As for all, or because it was given up. */
+export function expected(stage: Stage, error: unknown, saying: Saying): void {
   if (error instanceof EnoughWaited) return
-  if (!EtcdError.is(error)) stage.unexpected(error, where)
+  expectedOf(stage, error, saying)
   // Nobody deletes the keys that tell; but the past may be compacted.
-  else if (error.code === 'BARRIER_BROKEN' && error.outcome === 'unknown' && !isPastLost(stage))
-    stage.unexpected(error, where)
-}
-
-function isPastLost({ plan }: Stage): boolean {
-  return plan.hostile || plan.faults.includes('compaction')
+  if (EtcdError.is(error, 'BARRIER_BROKEN') && error.outcome === 'unknown' && !isCompacted(stage.plan))
+    stage.unexpected(error, saying)
 }
 
 export function wrong(stage: Stage, what: string): void {

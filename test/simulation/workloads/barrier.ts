@@ -61,9 +61,9 @@ async function holder({ process, stage, etcd, session, random }: Scene): Promise
       })
       grantsOf(stage).push({ line: barrier.name, createRevision: hold.createRevision })
       await pause(process, random.exponential(300))
-      await hold.release()
+      await hold.release().catch(error => expected(stage, error, 'release barrier'))
     } catch (error) {
-      expected(stage, error, 'hold')
+      expected(stage, error, 'close barrier')
       // Somebody held it without a session, and may not live any more.
       if (EtcdError.is(error, 'ALREADY_EXISTS') && random.chance(0.1)) await release(barrier, stage)
     } finally {
@@ -76,7 +76,7 @@ async function release(barrier: Barrier, stage: Stage): Promise<void> {
   try {
     await barrier.release()
   } catch (error) {
-    expected(stage, error, 'release')
+    expected(stage, error, 'open barrier')
   }
 }
 
@@ -92,7 +92,7 @@ async function waiter({ process, stage, etcd, session, random }: Scene): Promise
       const opening = await barrier.wait({ signal: giving.signal })
       waitsOf(stage).push({ line: barrier.name, startedAt, endedAt: stage.world.nowMs, opening })
     } catch (error) {
-      expected(stage, error, 'wait')
+      expected(stage, error, 'wait at barrier')
     } finally {
       giving.stop()
     }

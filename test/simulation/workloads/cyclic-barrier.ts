@@ -53,7 +53,7 @@ async function party(scene: Scene): Promise<void> {
     try {
       wait.passed = await whileInSession(scene, 'await', () => barrier.await({ signal: giving.signal }))
     } catch (error) {
-      expected(stage, error, 'await')
+      expected(stage, error, 'await others')
       wait.broken = EtcdError.is(error, 'BARRIER_BROKEN')
     } finally {
       wait.endedAt = stage.world.nowMs
@@ -61,11 +61,8 @@ async function party(scene: Scene): Promise<void> {
     }
     if (wait.broken !== true || stage.isOver) continue
     await pause(process, random.exponential(100))
-    try {
-      if ((await barrier.status()).broken) await barrier.reset()
-    } catch (error) {
-      expected(stage, error, 'reset')
-    }
+    const status = await barrier.status().catch(error => expected(stage, error, 'status'))
+    if (status?.broken === true) await barrier.reset().catch(error => expected(stage, error, 'reset'))
   }
 }
 

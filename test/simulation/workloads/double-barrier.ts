@@ -61,10 +61,14 @@ async function participant(scene: Scene): Promise<void> {
       const entry = await whileInSession(scene, 'enter', () => barrier.enter({ signal: giving.signal }))
       stay.entered = { generation: entry.generation, at: stage.world.nowMs }
       await pause(process, random.exponential(100))
-      await whileInSession(scene, 'leave', () => entry.leave({ signal: giving.signal }))
-      stay.leftAt = stage.world.nowMs
+      await whileInSession(scene, 'leave', () => entry.leave({ signal: giving.signal })).then(
+        () => {
+          stay.leftAt = stage.world.nowMs
+        },
+        error => expected(stage, error, 'leave'),
+      )
     } catch (error) {
-      expected(stage, error, 'enter or leave')
+      expected(stage, error, 'enter')
       if (EtcdError.is(error, 'TOO_MANY_PARTICIPANTS')) await pause(process, random.exponential(500))
     } finally {
       giving.stop()

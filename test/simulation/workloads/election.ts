@@ -70,7 +70,7 @@ async function leadOn(scene: Scene, { hold: before, acquisition: had }: Reign): 
   const leadership = await (random.chance(0.5)
     ? whileInSession(scene, 'resume', () =>
         session.election(before.name).resume({ key: before.key, revision: before.fencingToken }),
-      ).catch(error => expected(stage, error, 'resume'))
+      ).catch(error => expected(stage, error, 'resume leadership'))
     : campaign(scene, before.name, acquisition))
   if (leadership !== undefined) return reign(scene, leadership, acquisition)
   acquisition.settle('failed')
@@ -105,8 +105,8 @@ async function campaign(
   const timer =
     giveUp && process.setTimer(random.exponential(400), () => giveUp.abort(new Error('enough waited')))
   const value = `${process.name} ${acquisition.id}`
+  const how = random.chance(0.15) ? 'tryCampaign' : 'campaign'
   try {
-    const how = random.chance(0.15) ? 'tryCampaign' : 'campaign'
     const leadership = await whileInSession(scene, how, () =>
       election[how](value, { signal: giveUp?.signal }),
     )
@@ -117,7 +117,7 @@ async function campaign(
     return leadership
   } catch (error) {
     acquisition.settle('failed')
-    if (!giveUp?.signal.aborted) expected(stage, error, 'campaign')
+    if (!giveUp?.signal.aborted) expected(stage, error, how === 'campaign' ? how : 'try campaign')
     return undefined
   } finally {
     timer?.cancel()

@@ -1,5 +1,5 @@
 import type { KeyValue } from '../../../src/client/key-value.ts'
-import { type Etcd, EtcdError, prefix } from '../../../src/index.ts'
+import { type Etcd, prefix } from '../../../src/index.ts'
 import { mapKey } from '../../../src/wire/bytes.ts'
 import type { Change, Found } from '../../checkers/history.ts'
 import type { Random } from '../random.ts'
@@ -129,7 +129,7 @@ async function watcher(etcd: Etcd, scene: Scene): Promise<void> {
         if (random.chance(0.1)) await pause(process, random.exponential(200))
       }
     } catch (error) {
-      if (!leave.signal.aborted && !EtcdError.is(error, 'COMPACTED')) expected(stage, error, 'watch')
+      if (!leave.signal.aborted) expected(stage, error, 'watch')
     } finally {
       timer.cancel()
       stop()

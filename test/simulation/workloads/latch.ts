@@ -1,5 +1,6 @@
 import { Latch } from '../../../recipes/latch.ts'
 import { checkLatch, type LatchWait } from '../../checkers/latch.ts'
+import type { Random } from '../random.ts'
 import { connected, pause, type Stage, type Workload } from '../stage.ts'
 import { expected, inSessions, patience, type Scene, wrong } from './barrier-cast.ts'
 import { ledger } from './ledger.ts'
@@ -39,13 +40,24 @@ async function participant({ process, stage, etcd, session, random }: Scene): Pr
     const latch = random.pick(latches)
     const giving = patience({ process, stage }, random.chance(0.1) ? random.exponential(20) : 20_000)
     try {
-      if (random.chance(0.3)) await latch.trySetCount(random.integer(1, 5), { signal: giving.signal })
+      if (random.chance(0.3) && !(await setCount(latch, stage, random, giving.signal))) continue
       await latch.countDown(random.chance(0.5) ? process.name : undefined, { signal: giving.signal })
     } catch (error) {
       expected(stage, error, 'count down')
     } finally {
       giving.stop()
     }
+  }
+}
+
+/** Is it worth counting it down? */
+async function setCount(latch: Latch, stage: Stage, random: Random, signal: AbortSignal): Promise<boolean> {
+  try {
+    await latch.trySetCount(random.integer(1, 5), { signal })
+    return true
+  } catch (error) {
+    expected(stage, error, 'set count')
+    return false
   }
 }
 
@@ -61,7 +73,7 @@ async function waiter({ process, stage, etcd, session, random }: Scene): Promise
       await latch.wait({ signal: giving.signal })
       waitsOf(stage).push({ line: latch.name, startedAt, endedAt: stage.world.nowMs })
     } catch (error) {
-      expected(stage, error, 'wait')
+      expected(stage, error, 'wait at latch')
     } finally {
       giving.stop()
     }

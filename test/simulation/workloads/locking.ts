@@ -8,10 +8,13 @@ import type { SimulatedProcess } from '../simulated-process.ts'
 import { connected, pause, type Stage, type Workload } from '../stage.ts'
 import { codeOf, expected, guardedWrite, heldFromTheFirst, isHeld, whileInSession } from './acting.ts'
 import { close, type Leg, passOn, relay } from './relay.ts'
+import type { Saying } from './said.ts'
 
 /** What somebody goes for: names whose lines it stands in, and how it takes them all. */
 export interface Wanted<Held> {
   readonly names: readonly string[]
+  /** Does it wait for nobody? */
+  readonly tries: boolean
   take(session: Session, signal: AbortSignal | undefined): Promise<Held | undefined>
 }
 
@@ -36,7 +39,8 @@ export interface Locks<Held extends Handle & Unlockable> {
   again(hold: Held, plan: Plan): Wanted<Held> | undefined
   /** May others hold beside it? */
   isShared?(hold: Held): boolean
-  /** What else is done under it. */
+  /** What else is done under it, and as what it may fail. */
+  readonly does?: Saying
   meanwhile?(scene: {
     readonly process: SimulatedProcess
     readonly stage: Stage
@@ -129,7 +133,7 @@ async function takeUp(scene: Scene, { hold: before, acquisitions: had }: Owned):
 
 async function acquire(
   scene: Scene,
-  { take }: Wanted<Handle & Unlockable>,
+  { take, tries }: Wanted<Handle & Unlockable>,
   acquisitions: readonly OpenAcquisition[],
 ): Promise<(Handle & Unlockable) | undefined> {
   const { process, stage, session, random } = scene
@@ -154,7 +158,7 @@ async function acquire(
   } catch (error) {
     for (const acquisition of acquisitions) acquisition.settle('failed')
     if (EtcdError.is(error, 'LOCK_LOST')) lostIndeed(scene, acquisitions)
-    if (!giveUp?.signal.aborted) expected(stage, error, 'lock')
+    if (!giveUp?.signal.aborted) expected(stage, error, tries ? 'try lock' : 'lock')
     return undefined
   } finally {
     timer?.cancel()
@@ -206,7 +210,7 @@ async function work(scene: Scene, owned: Owned): Promise<void> {
       await guardedWrite({ process, stage, handle: hold, acquisition: acquisitions[0]! })
     await locks
       .meanwhile?.({ process, stage, session, random, hold })
-      .catch(error => expected(stage, error, 'meanwhile'))
+      .catch(error => expected(stage, error, locks.does ?? 'meddling'))
     if (hold.held && random.chance(0.015)) await passOn(scene)
   }
   look()

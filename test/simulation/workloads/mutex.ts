@@ -54,11 +54,19 @@ function meddlersOf(stage: Stage): Meddlers {
 
 function wantedOf(plan: Plan, name: string, how: 'lock' | 'tryLock'): Wanted<Hold> {
   const { options } = mutexTermsOf(plan)
-  return { names: [name], take: (session, signal) => session.mutex(name, options)[how]({ signal }) }
+  return {
+    names: [name],
+    tries: how === 'tryLock',
+    take: (session, signal) => session.mutex(name, options)[how]({ signal }),
+  }
 }
 
 function onceOf(name: string, how: 'lock' | 'tryLock'): Wanted<Hold> {
-  return { names: [name], take: (session, signal) => session.mutex(name)[how]({ signal }) }
+  return {
+    names: [name],
+    tries: how === 'tryLock',
+    take: (session, signal) => session.mutex(name)[how]({ signal }),
+  }
 }
 
 function someLine(random: Random, { lines }: Plan): string {

@@ -29,6 +29,7 @@ export const rwMutexWorkload: Workload = lockWorkload<ReadWriteHold>({
   // A value that somebody wrote over no longer says what its place was granted for.
   spared: new Set(['key-overwritten']),
   ruleOf: line => (line.startsWith(PLAIN) ? readersAndWriters : changingModes),
+  does: 'change of mode',
   meanwhile: async ({ stage, random, hold }) => {
     if (!hold.name.startsWith(CHANGING)) return
     together(stage, hold)
@@ -77,7 +78,8 @@ const DEPRIVING: ReadonlySet<string> = new Set([
 ])
 
 function wantedOf(name: string, how: How): Wanted<ReadWriteHold> {
-  return { names: [name], take: (session, signal) => session.rwMutex(name)[how]({ signal }) }
+  const tries = how === 'tryReadLock' || how === 'tryWriteLock'
+  return { names: [name], tries, take: (session, signal) => session.rwMutex(name)[how]({ signal }) }
 }
 
 function namesOf({ lines }: Plan): readonly string[] {

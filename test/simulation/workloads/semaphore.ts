@@ -170,13 +170,13 @@ async function acquire(scene: Scene, semaphore: Semaphore, again?: number): Prom
   const timer =
     giveUp && process.setTimer(random.exponential(400), () => giveUp.abort(new Error('enough waited')))
   const count = again ?? (random.chance(0.3) ? random.integer(2, 3) : 1)
+  const how = again === undefined && random.chance(0.2) ? 'tryAcquire' : 'acquire'
   try {
-    const how = again === undefined && random.chance(0.2) ? 'tryAcquire' : 'acquire'
     const permit = await whileInSession(scene, how, () => semaphore[how]({ count, signal: giveUp?.signal }))
     if (permit !== undefined) heldFromTheFirst(scene, permit, 'acquire')
     return permit
   } catch (error) {
-    if (!giveUp?.signal.aborted) expected(stage, error, 'acquire')
+    if (!giveUp?.signal.aborted) expected(stage, error, how === 'acquire' ? how : 'try acquire')
     return undefined
   } finally {
     timer?.cancel()
