@@ -5,9 +5,8 @@ import type { SimulatedProcess } from '../simulated-process.ts'
 import { pause, type Stage } from '../stage.ts'
 import { outcomeOf } from './outcome.ts'
 import { maySay, type Saying } from './said.ts'
+import { REQUEST_MS } from './standing.ts'
 
-/** What is not asked for in another time has an end after so long. */
-export const REQUEST_MS = 10_000
 /** Closing a session, whatever its cluster does. */
 export const CLOSE_MS = 5000
 

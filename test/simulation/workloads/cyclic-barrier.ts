@@ -5,6 +5,7 @@ import { connected, pause, type Stage, type Workload } from '../stage.ts'
 import { whileInSession } from './acting.ts'
 import { expected, inSessions, patience, type Scene, wrong } from './barrier-cast.ts'
 import { ledger } from './ledger.ts'
+import { standing } from './standing.ts'
 
 const PARTIES = 3
 
@@ -51,7 +52,9 @@ async function party(scene: Scene): Promise<void> {
     waitsOf(stage).push(wait)
     const giving = patience({ process, stage }, random.chance(0.1) ? random.exponential(500) : 60_000)
     try {
-      wait.passed = await whileInSession(scene, 'await', () => barrier.await({ signal: giving.signal }))
+      wait.passed = await whileInSession(scene, 'await', () =>
+        standing(scene, [`${line}/`], () => barrier.await({ signal: giving.signal })),
+      )
     } catch (error) {
       expected(stage, error, 'await others')
       wait.broken = EtcdError.is(error, 'BARRIER_BROKEN')

@@ -16,6 +16,7 @@ import {
 } from './acting.ts'
 import { ledger } from './ledger.ts'
 import { close, type Leg, passOn, relay } from './relay.ts'
+import { standing } from './standing.ts'
 
 const observedIn = ledger<Observed>()
 
@@ -108,7 +109,9 @@ async function campaign(
   const how = random.chance(0.15) ? 'tryCampaign' : 'campaign'
   try {
     const leadership = await whileInSession(scene, how, () =>
-      election[how](value, { signal: giveUp?.signal }),
+      how === 'tryCampaign'
+        ? election.tryCampaign(value, { signal: giveUp?.signal })
+        : standing(scene, [`${name}/`], () => election.campaign(value, { signal: giveUp?.signal })),
     )
     if (leadership === undefined) {
       acquisition.settle('failed')

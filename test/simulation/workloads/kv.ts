@@ -5,8 +5,9 @@ import type { Change, Found } from '../../checkers/history.ts'
 import type { Random } from '../random.ts'
 import type { SimulatedProcess } from '../simulated-process.ts'
 import { connected, pause, type Stage, type Workload } from '../stage.ts'
-import { expected, inTime, REQUEST_MS, untilOver } from './acting.ts'
+import { expected, inTime, untilOver } from './acting.ts'
 import { outcomeOf } from './outcome.ts'
+import { REQUEST_MS } from './standing.ts'
 
 const KEYS = ['kv/a', 'kv/b', 'kv/c', 'kv/d']
 /** Of all the keys above; `0` comes right after `/`. */

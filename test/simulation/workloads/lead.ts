@@ -5,6 +5,7 @@ import type { OpenAcquisition } from '../recorder.ts'
 import type { SimulatedProcess } from '../simulated-process.ts'
 import { connected, pause, type Stage, type Workload } from '../stage.ts'
 import { closeSession, codeOf, expected, guardedWrite, openSession, untilOver } from './acting.ts'
+import { standing } from './standing.ts'
 
 /**
  * Processes that lead whenever they can, resign, fail, hand over and are stopped, with all kinds of priorities, and
@@ -114,7 +115,9 @@ async function outsider(etcd: Etcd, scene: Scene, name: string): Promise<void> {
     const leaving = new AbortController()
     const stop = untilOver(process, stage, () => leaving.abort(new Error('the play is over')))
     try {
-      const leadership = await session.election(name).campaign('an outsider', { signal: leaving.signal })
+      const leadership = await standing({ process, stage, session }, [`${name}/`], () =>
+        session.election(name).campaign('an outsider', { signal: leaving.signal }),
+      )
       const { belief } = acquisition
       acquisition.settle('ok', { key: mapKey(leadership.key), token: leadership.fencingToken })
       const look = () => {

@@ -9,6 +9,7 @@ import { connected, pause, type Stage, type Workload } from '../stage.ts'
 import { codeOf, expected, guardedWrite, heldFromTheFirst, isHeld, whileInSession } from './acting.ts'
 import { close, type Leg, passOn, relay } from './relay.ts'
 import type { Saying } from './said.ts'
+import { standing } from './standing.ts'
 
 /** What somebody goes for: names whose lines it stands in, and how it takes them all. */
 export interface Wanted<Held> {
@@ -141,7 +142,10 @@ async function acquire(
   const timer =
     giveUp && process.setTimer(random.exponential(400), () => giveUp.abort(new Error('enough waited')))
   try {
-    const hold = await whileInSession(scene, 'lock', () => take(session, giveUp?.signal))
+    const prefixes = acquisitions.map(({ line }) => line)
+    const hold = await whileInSession(scene, 'lock', () =>
+      tries ? take(session, giveUp?.signal) : standing(scene, prefixes, () => take(session, giveUp?.signal)),
+    )
     if (hold === undefined) {
       for (const acquisition of acquisitions) acquisition.settle('failed')
       return undefined

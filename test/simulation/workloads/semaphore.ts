@@ -9,6 +9,7 @@ import { connected, pause, type Stage, type Workload } from '../stage.ts'
 import { expected, heldFromTheFirst, isHeld, whileInSession } from './acting.ts'
 import { ledger } from './ledger.ts'
 import { close, type Leg, passOn, relay } from './relay.ts'
+import { standing } from './standing.ts'
 
 /** Processes that acquire permits, one or several, try, give up, change their number, and leave, orderly or not. */
 export const semaphoreWorkload: Workload = {
@@ -121,7 +122,7 @@ async function takeUp(scene: Scene, { name, keys }: Grant): Promise<void> {
 async function use(scene: Scene, name: string, semaphore: Semaphore, count?: number): Promise<boolean> {
   const { process, stage, session, random, inherited, held } = scene
   const acquisition = stage.recorder.acquisition(process, `${name}/`)
-  const permit = await acquire(scene, semaphore, count)
+  const permit = await acquire(scene, name, semaphore, count)
   acquisition.settle(permit === undefined ? 'failed' : 'ok')
   // Its line is none of the kind the other checkers know.
   acquisition.forget()
@@ -164,7 +165,12 @@ async function use(scene: Scene, name: string, semaphore: Semaphore, count?: num
   return true
 }
 
-async function acquire(scene: Scene, semaphore: Semaphore, again?: number): Promise<Permit | undefined> {
+async function acquire(
+  scene: Scene,
+  name: string,
+  semaphore: Semaphore,
+  again?: number,
+): Promise<Permit | undefined> {
   const { process, stage, random } = scene
   const giveUp = random.chance(0.2) ? new AbortController() : undefined
   const timer =
@@ -172,7 +178,12 @@ async function acquire(scene: Scene, semaphore: Semaphore, again?: number): Prom
   const count = again ?? (random.chance(0.3) ? random.integer(2, 3) : 1)
   const how = again === undefined && random.chance(0.2) ? 'tryAcquire' : 'acquire'
   try {
-    const permit = await whileInSession(scene, how, () => semaphore[how]({ count, signal: giveUp?.signal }))
+    const options = { count, signal: giveUp?.signal }
+    const permit = await whileInSession<Permit | undefined>(scene, how, () =>
+      how === 'tryAcquire'
+        ? semaphore.tryAcquire(options)
+        : standing(scene, [`${name}/w/`], () => semaphore.acquire(options)),
+    )
     if (permit !== undefined) heldFromTheFirst(scene, permit, 'acquire')
     return permit
   } catch (error) {
