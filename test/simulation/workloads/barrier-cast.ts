@@ -1,4 +1,8 @@
 import { type Etcd, EtcdError, type Session } from '../../../src/index.ts'
+import type { TimeSpan } from '../../checkers/belief.ts'
+import { turnAt } from '../../checkers/openings.ts'
+import { checkTurns, type Turn } from '../../checkers/turns.ts'
+import { promptnessOf } from '../promptness.ts'
 import type { Random } from '../random.ts'
 import type { SimulatedProcess } from '../simulated-process.ts'
 import { connected, pause, type Stage } from '../stage.ts'
@@ -72,6 +76,42 @@ export function expected(stage: Stage, error: unknown, saying: Saying): void {
   // Nobody deletes the keys that tell; but the past may be compacted.
   if (EtcdError.is(error, 'BARRIER_BROKEN') && error.outcome === 'unknown' && !isCompacted(stage.plan))
     stage.unexpected(error, saying)
+}
+
+/** Somebody who came to a gate, and when it was let through, or gave up. */
+export interface Visit {
+  readonly line: string
+  readonly process: SimulatedProcess
+  readonly startedAt: number
+  readonly endedAt: number
+}
+
+/** Whoever waits at a gate is let through when it opens, and not only when it looks again. */
+export function checkVisits(
+  stage: Stage,
+  line: string,
+  { visits, open }: { readonly visits: readonly Visit[]; readonly open: readonly TimeSpan[] },
+): void {
+  const { plan, recorder } = stage
+  if (plan.hostile) return
+  const promptness = promptnessOf(plan, plan.seconds * 1000)
+  const turns = visits.flatMap(({ process, startedAt, endedAt, ...visit }): Turn[] => {
+    const at = visit.line === line ? turnAt(open, startedAt, promptness) : undefined
+    if (at === undefined) return []
+    const { name, crashedAtMs: diedAt } = process
+    const what = `let through ${line}, or gave up,`
+    return [
+      {
+        id: name,
+        process: name,
+        turnAt: at,
+        toldAt: endedAt,
+        what,
+        ...(diedAt === undefined ? {} : { diedAt }),
+      },
+    ]
+  })
+  for (const { message } of checkTurns(turns, recorder.stalls, promptness)) wrong(stage, message)
 }
 
 export function wrong(stage: Stage, what: string): void {

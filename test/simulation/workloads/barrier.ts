@@ -1,8 +1,9 @@
 import { Barrier, type BarrierOpening } from '../../../recipes/barrier.ts'
 import { EtcdError } from '../../../src/index.ts'
+import type { TimeSpan } from '../../checkers/belief.ts'
 import type { Commit } from '../../checkers/history.ts'
 import { connected, pause, type Stage, type Workload } from '../stage.ts'
-import { expected, inSessions, patience, type Scene, wrong } from './barrier-cast.ts'
+import { checkVisits, expected, inSessions, patience, type Scene, type Visit, wrong } from './barrier-cast.ts'
 import { ledger } from './ledger.ts'
 
 interface Wait {
@@ -18,6 +19,7 @@ interface Grant {
 }
 
 const waitsOf = ledger<Wait>()
+const visitsOf = ledger<Visit>()
 const grantsOf = ledger<Grant>()
 const crashableOf = ledger<Scene['process']>()
 
@@ -94,6 +96,7 @@ async function waiter({ process, stage, etcd, session, random }: Scene): Promise
     } catch (error) {
       expected(stage, error, 'wait at barrier')
     } finally {
+      visitsOf(stage).push({ line: barrier.name, process, startedAt, endedAt: stage.world.nowMs })
       giving.stop()
     }
   }
@@ -124,6 +127,7 @@ function check(stage: Stage, line: string): void {
     if (!isTrue)
       wrong(stage, `${line}: from ${startedAt} to ${endedAt} somebody heard that it was ${opening}`)
   }
+  checkVisits(stage, line, { visits: visitsOf(stage), open: between(closed) })
   const granted = new Set(grantsOf(stage).map(({ createRevision }) => createRevision))
   const last = closed.at(-1)
   if (last === undefined || last.how !== undefined || granted.has(last.createRevision)) return
@@ -153,6 +157,14 @@ function closingsOf(log: readonly Commit[], line: string): readonly Closed[] {
   }
   if (now !== undefined) closed.push({ ...now, until: Number.POSITIVE_INFINITY, how: undefined })
   return closed
+}
+
+/** When it was open. */
+function between(closed: readonly Closed[]): readonly TimeSpan[] {
+  return [{ until: -Infinity }, ...closed].map(({ until }, index) => ({
+    from: until,
+    until: closed[index]?.from ?? Infinity,
+  }))
 }
 
 function linesOf({ plan }: Stage): string[] {

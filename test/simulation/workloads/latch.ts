@@ -1,15 +1,13 @@
 import { Latch } from '../../../recipes/latch.ts'
-import { checkLatch, type LatchWait } from '../../checkers/latch.ts'
+import { checkLatch, type LatchWait, openingsOf } from '../../checkers/latch.ts'
 import type { Random } from '../random.ts'
 import { connected, pause, type Stage, type Workload } from '../stage.ts'
-import { expected, inSessions, patience, type Scene, wrong } from './barrier-cast.ts'
+import { checkVisits, expected, inSessions, patience, type Scene, type Visit, wrong } from './barrier-cast.ts'
 import { ledger } from './ledger.ts'
 
-interface Wait extends LatchWait {
-  readonly line: string
-}
-
-const waitsOf = ledger<Wait>()
+/** Those who were let through. */
+const waitsOf = ledger<LatchWait & { readonly line: string }>()
+const visitsOf = ledger<Visit>()
 
 /** Participants that set counts, count down, more than once if they do not know whether they did, and wait. */
 export const latchWorkload: Workload = {
@@ -75,6 +73,7 @@ async function waiter({ process, stage, etcd, session, random }: Scene): Promise
     } catch (error) {
       expected(stage, error, 'wait at latch')
     } finally {
+      visitsOf(stage).push({ line: latch.name, process, startedAt, endedAt: stage.world.nowMs })
       giving.stop()
     }
   }
@@ -85,6 +84,8 @@ function check(stage: Stage, name: string): void {
   const waits = stage.plan.hostile ? [] : waitsOf(stage).filter(({ line }) => line === name)
   for (const { message } of checkLatch(stage.cluster.log, { name, waits, recorderLagMs: 0 }))
     wrong(stage, message)
+  const { open } = openingsOf(stage.cluster.log, name)
+  checkVisits(stage, name, { visits: visitsOf(stage), open })
 }
 
 function linesOf({ plan }: Stage): string[] {

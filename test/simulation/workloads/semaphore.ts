@@ -1,7 +1,10 @@
 import type { Permit, Semaphore, Session } from '../../../src/index.ts'
 import { mapKey } from '../../../src/wire/bytes.ts'
 import type { Acquisition, Commit, History } from '../../checkers/history.ts'
+import { permitTurns } from '../../checkers/permit-turns.ts'
 import { checkTokens } from '../../checkers/tokens.ts'
+import { checkTurns, type Turn } from '../../checkers/turns.ts'
+import { promptnessOf } from '../promptness.ts'
 import type { Random } from '../random.ts'
 import type { OpenAcquisition } from '../recorder.ts'
 import type { SimulatedProcess } from '../simulated-process.ts'
@@ -50,6 +53,7 @@ export const semaphoreWorkload: Workload = {
     await etcd.close()
     for (const words of wrongAtTheServer(stage.cluster.log)) stage.unexpected(new Error(words), 'the server')
     for (const words of wrongBeliefs(stage)) stage.unexpected(new Error(words), 'belief')
+    for (const words of lateGrants(stage)) stage.unexpected(new Error(words), 'a turn')
   },
 }
 
@@ -251,6 +255,25 @@ function wrongBeliefs(stage: Stage): string[] {
     }
   }
   return wrong
+}
+
+/** Whoever is the first in line has its permits when there are enough, and not only when it looks again. */
+function lateGrants(stage: Stage): string[] {
+  const { plan, cluster, recorder } = stage
+  if (plan.hostile) return []
+  const grants = grantsOf(stage)
+  const turns = [...new Set(grants.map(({ name }) => name))].flatMap(name => {
+    const turnAt = permitTurns(cluster.log, name)
+    return grants.flatMap(({ token, process, asked, at, resumes, ...grant }): Turn[] => {
+      const turn = grant.name === name && resumes === undefined ? turnAt.get(token) : undefined
+      if (turn === undefined) return []
+      const what = `granted permits of ${name} with token ${token}`
+      return [{ id: asked.id, process: process.name, turnAt: turn, toldAt: at, what }]
+    })
+  })
+  return checkTurns(turns, recorder.stalls, promptnessOf(plan, plan.seconds * 1000)).map(
+    ({ message }) => message,
+  )
 }
 
 function asAcquisition({ process, keys, token, asked, at, resumes }: Grant): Acquisition {

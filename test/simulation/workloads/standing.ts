@@ -1,6 +1,7 @@
 import { EtcdError, type Session } from '../../../src/index.ts'
 import type { Stall } from '../../checkers/history.ts'
-import { disturbing, type Plan } from '../plan.ts'
+import type { Plan } from '../plan.ts'
+import { isSlow, roundTripsMs } from '../promptness.ts'
 import type { SimulatedProcess } from '../simulated-process.ts'
 import type { Stage } from '../stage.ts'
 import { ledger } from './ledger.ts'
@@ -75,7 +76,6 @@ function ranMs(stalls: readonly Stall[], { name }: SimulatedProcess, from: numbe
 }
 
 /** What took a place may be answered so late. */
-function answerMs({ faults, drift, latencyMs, spikeChance, spikeMs }: Plan): number {
-  if (faults.some(kind => disturbing.has(kind))) return REQUEST_MS / (1 - drift) + 1
-  return 20 * latencyMs + (spikeChance > 0 ? 4 * spikeMs : 0)
+function answerMs(plan: Plan): number {
+  return isSlow(plan) ? REQUEST_MS / (1 - plan.drift) + 1 : roundTripsMs(plan)
 }
