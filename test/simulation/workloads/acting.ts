@@ -10,6 +10,11 @@ import { REQUEST_MS } from './standing.ts'
 /** Closing a session, whatever its cluster does. */
 export const CLOSE_MS = 5000
 
+/** Giving something up that goes with the session: until that is known, or the session is over. */
+export function releaseMs({ plan }: Stage): number {
+  return plan.ttl * 1000 + REQUEST_MS
+}
+
 interface SessionScene {
   readonly process: SimulatedProcess
   readonly stage: Stage

@@ -6,7 +6,7 @@ import { promptnessOf } from '../promptness.ts'
 import type { Random } from '../random.ts'
 import type { SimulatedProcess } from '../simulated-process.ts'
 import { connected, pause, type Stage } from '../stage.ts'
-import { expected as expectedOf, openSession } from './acting.ts'
+import { closeSession, expected as expectedOf, openSession } from './acting.ts'
 import { isCompacted, type Saying } from './said.ts'
 
 /** What those who meet at barriers and latches have in common. */
@@ -42,12 +42,7 @@ export async function inSessions(
         task({ process, stage, etcd, session, random: random.fork(`task ${count} ${index}`) }, index),
       ),
     )
-    try {
-      await session.close()
-      open.closed()
-    } catch (error) {
-      expected(stage, error, 'close')
-    }
+    if (await closeSession({ process, stage, session })) open.closed()
   }
   // What was given up without a session is still being put in order.
   await pause(process, 20_000)

@@ -2,10 +2,10 @@ import { CyclicBarrier } from '../../../recipes/cyclic-barrier.ts'
 import { EtcdError } from '../../../src/index.ts'
 import { type CyclicWait, checkCyclicBarrier } from '../../checkers/cyclic-barrier.ts'
 import { connected, pause, type Stage, type Workload } from '../stage.ts'
-import { whileInSession } from './acting.ts'
+import { inTime, whileInSession } from './acting.ts'
 import { expected, inSessions, patience, type Scene, wrong } from './barrier-cast.ts'
 import { ledger } from './ledger.ts'
-import { standing } from './standing.ts'
+import { REQUEST_MS, standing } from './standing.ts'
 
 const PARTIES = 3
 
@@ -64,7 +64,9 @@ async function party(scene: Scene): Promise<void> {
     }
     if (wait.broken !== true || stage.isOver) continue
     await pause(process, random.exponential(100))
-    const status = await barrier.status().catch(error => expected(stage, error, 'status'))
+    const status = await inTime(scene, REQUEST_MS, 'status', () => barrier.status()).catch(error =>
+      expected(stage, error, 'status'),
+    )
     if (status?.broken === true) await barrier.reset().catch(error => expected(stage, error, 'reset'))
   }
 }

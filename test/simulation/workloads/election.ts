@@ -10,13 +10,15 @@ import {
   expected,
   guardedWrite,
   heldFromTheFirst,
+  inTime,
   isHeld,
+  releaseMs,
   untilOver,
   whileInSession,
 } from './acting.ts'
 import { ledger } from './ledger.ts'
 import { close, type Leg, passOn, relay } from './relay.ts'
-import { standing } from './standing.ts'
+import { REQUEST_MS, standing } from './standing.ts'
 
 const observedIn = ledger<Observed>()
 
@@ -70,7 +72,9 @@ async function leadOn(scene: Scene, { hold: before, acquisition: had }: Reign): 
   // By its key and revision, or by asking for it as anybody does.
   const leadership = await (random.chance(0.5)
     ? whileInSession(scene, 'resume', () =>
-        session.election(before.name).resume({ key: before.key, revision: before.fencingToken }),
+        inTime(scene, REQUEST_MS, 'resume', () =>
+          session.election(before.name).resume({ key: before.key, revision: before.fencingToken }),
+        ),
       ).catch(error => expected(stage, error, 'resume leadership'))
     : campaign(scene, before.name, acquisition))
   if (leadership !== undefined) return reign(scene, leadership, acquisition)
@@ -110,7 +114,7 @@ async function campaign(
   try {
     const leadership = await whileInSession(scene, how, () =>
       how === 'tryCampaign'
-        ? election.tryCampaign(value, { signal: giveUp?.signal })
+        ? inTime(scene, REQUEST_MS, how, () => election.tryCampaign(value, { signal: giveUp?.signal }))
         : standing(scene, [`${name}/`], () => election.campaign(value, { signal: giveUp?.signal })),
     )
     if (leadership === undefined) {
@@ -154,9 +158,9 @@ async function reign(scene: Scene, leadership: Leadership, acquisition: OpenAcqu
     await pause(process, sliceMs)
     look()
     if (random.chance(0.4))
-      await leadership
-        .proclaim(`${process.name} ${acquisition.id}.${slice}`)
-        .catch(error => expected(stage, error, 'proclaim'))
+      await inTime(scene, REQUEST_MS, 'proclaim', () =>
+        leadership.proclaim(`${process.name} ${acquisition.id}.${slice}`),
+      ).catch(error => expected(stage, error, 'proclaim'))
     if (random.chance(0.3)) await guardedWrite({ process, stage, handle: leadership, acquisition })
     if (leadership.held && random.chance(0.02)) await passOn(scene)
   }
@@ -165,7 +169,9 @@ async function reign(scene: Scene, leadership: Leadership, acquisition: OpenAcqu
   acquisition.belief.end()
   stopLooking()
   try {
-    await whileInSession({ process, stage, session }, 'resign', () => leadership.resign())
+    await whileInSession(scene, 'resign', () =>
+      inTime(scene, releaseMs(stage), 'resign', () => leadership.resign()),
+    )
     // With the session over, the key goes with the lease, whenever the cluster ends that.
     release.settle(session.signal.aborted ? 'unknown' : 'ok')
     if (!session.signal.aborted) held.delete(owned)

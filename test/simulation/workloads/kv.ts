@@ -140,7 +140,9 @@ async function watcher(etcd: Etcd, scene: Scene): Promise<void> {
 
 async function startOf(etcd: Etcd, { process, stage, random }: Scene): Promise<bigint | undefined> {
   try {
-    const { revision } = await etcd.range(prefix(RANGE.from))
+    const { revision } = await inTime({ process, stage }, REQUEST_MS, 'range', () =>
+      etcd.range(prefix(RANGE.from)),
+    )
     const back = BigInt(random.integer(0, 20))
     return random.chance(0.5) || revision <= back ? revision + 1n : revision - back
   } catch (error) {

@@ -1,9 +1,10 @@
 import { Latch } from '../../../recipes/latch.ts'
 import { checkLatch, type LatchWait, openingsOf } from '../../checkers/latch.ts'
-import type { Random } from '../random.ts'
 import { connected, pause, type Stage, type Workload } from '../stage.ts'
+import { inTime } from './acting.ts'
 import { checkVisits, expected, inSessions, patience, type Scene, type Visit, wrong } from './barrier-cast.ts'
 import { ledger } from './ledger.ts'
+import { REQUEST_MS } from './standing.ts'
 
 /** Those who were let through. */
 const waitsOf = ledger<LatchWait & { readonly line: string }>()
@@ -30,7 +31,8 @@ export const latchWorkload: Workload = {
   },
 }
 
-async function participant({ process, stage, etcd, session, random }: Scene): Promise<void> {
+async function participant(scene: Scene): Promise<void> {
+  const { process, stage, etcd, session, random } = scene
   const latches = linesOf(stage).map(line => new Latch(etcd.engine, etcd.space, line))
   while (!stage.isOver && !session.signal.aborted) {
     await pause(process, random.exponential(600))
@@ -38,8 +40,9 @@ async function participant({ process, stage, etcd, session, random }: Scene): Pr
     const latch = random.pick(latches)
     const giving = patience({ process, stage }, random.chance(0.1) ? random.exponential(20) : 20_000)
     try {
-      if (random.chance(0.3) && !(await setCount(latch, stage, random, giving.signal))) continue
-      await latch.countDown(random.chance(0.5) ? process.name : undefined, { signal: giving.signal })
+      if (random.chance(0.3) && !(await setCount(latch, scene, giving.signal))) continue
+      const name = random.chance(0.5) ? process.name : undefined
+      await inTime(scene, REQUEST_MS, 'count down', () => latch.countDown(name, { signal: giving.signal }))
     } catch (error) {
       expected(stage, error, 'count down')
     } finally {
@@ -49,9 +52,11 @@ async function participant({ process, stage, etcd, session, random }: Scene): Pr
 }
 
 /** Is it worth counting it down? */
-async function setCount(latch: Latch, stage: Stage, random: Random, signal: AbortSignal): Promise<boolean> {
+async function setCount(latch: Latch, scene: Scene, signal: AbortSignal): Promise<boolean> {
+  const { stage, random } = scene
   try {
-    await latch.trySetCount(random.integer(1, 5), { signal })
+    const count = random.integer(1, 5)
+    await inTime(scene, REQUEST_MS, 'set count', () => latch.trySetCount(count, { signal }))
     return true
   } catch (error) {
     expected(stage, error, 'set count')

@@ -6,10 +6,19 @@ import type { Random } from '../random.ts'
 import type { OpenAcquisition } from '../recorder.ts'
 import type { SimulatedProcess } from '../simulated-process.ts'
 import { connected, pause, type Stage, type Workload } from '../stage.ts'
-import { codeOf, expected, guardedWrite, heldFromTheFirst, isHeld, whileInSession } from './acting.ts'
+import {
+  codeOf,
+  expected,
+  guardedWrite,
+  heldFromTheFirst,
+  inTime,
+  isHeld,
+  releaseMs,
+  whileInSession,
+} from './acting.ts'
 import { close, type Leg, passOn, relay } from './relay.ts'
 import type { Saying } from './said.ts'
-import { standing } from './standing.ts'
+import { REQUEST_MS, standing } from './standing.ts'
 
 /** What somebody goes for: names whose lines it stands in, and how it takes them all. */
 export interface Wanted<Held> {
@@ -38,6 +47,8 @@ export interface Locks<Held extends Handle & Unlockable> {
   ruleOf?(line: string): LineRule
   /** How what was left with a lease is asked for again, by whoever goes on with the lease; undefined if it cannot be known. */
   again(hold: Held, plan: Plan): Wanted<Held> | undefined
+  /** How much longer whoever only tries may have to wait, once it has the lock. */
+  delayMs?(plan: Plan): number
   /** May others hold beside it? */
   isShared?(hold: Held): boolean
   /** What else is done under it, and as what it may fail. */
@@ -137,14 +148,18 @@ async function acquire(
   { take, tries }: Wanted<Handle & Unlockable>,
   acquisitions: readonly OpenAcquisition[],
 ): Promise<(Handle & Unlockable) | undefined> {
-  const { process, stage, session, random } = scene
+  const { process, stage, session, random, locks } = scene
   const giveUp = random.chance(0.15) ? new AbortController() : undefined
   const timer =
     giveUp && process.setTimer(random.exponential(400), () => giveUp.abort(new Error('enough waited')))
   try {
     const prefixes = acquisitions.map(({ line }) => line)
     const hold = await whileInSession(scene, 'lock', () =>
-      tries ? take(session, giveUp?.signal) : standing(scene, prefixes, () => take(session, giveUp?.signal)),
+      tries
+        ? inTime(scene, REQUEST_MS + (locks.delayMs?.(stage.plan) ?? 0), 'try lock', () =>
+            take(session, giveUp?.signal),
+          )
+        : standing(scene, prefixes, () => take(session, giveUp?.signal)),
     )
     if (hold === undefined) {
       for (const acquisition of acquisitions) acquisition.settle('failed')
@@ -222,7 +237,9 @@ async function work(scene: Scene, owned: Owned): Promise<void> {
   for (const { belief } of acquisitions) belief.end()
   stopLooking()
   try {
-    await whileInSession({ process, stage, session }, 'unlock', () => hold.unlock())
+    await whileInSession(scene, 'unlock', () =>
+      inTime(scene, releaseMs(stage), 'unlock', () => hold.unlock()),
+    )
     // With the session over, the key goes with the lease, whenever the cluster ends that.
     for (const release of releases) release.settle(session.signal.aborted ? 'unknown' : 'ok')
     if (!session.signal.aborted) held.delete(owned)

@@ -5,6 +5,7 @@ import type { Stage, Workload } from '../stage.ts'
 import { type Locks, lockWorkload, type Wanted } from './locking.ts'
 import { Meddlers, mutexTermsOf, REQUEST_TTL, tooSoon } from './mutex-terms.ts'
 import { leftLeases } from './relay.ts'
+import { REQUEST_MS } from './standing.ts'
 
 /** Below it are locks on things that are done once. */
 const JOBS = 'jobs/'
@@ -21,8 +22,13 @@ const mutexes: Locks<Hold> = {
   },
   each: plan => Array.from({ length: plan.lines }, (_, index) => wantedOf(plan, lineName(index), 'lock')),
   again: ({ name }, plan) => (name.startsWith(JOBS) ? onceOf(name, 'lock') : wantedOf(plan, name, 'lock')),
+  // It is asked whether somebody lost the lock, and then once more after that time.
+  delayMs: plan => {
+    const { lockDelayMs } = mutexTermsOf(plan).options
+    return lockDelayMs === undefined ? 0 : lockDelayMs + 2 * REQUEST_MS
+  },
   meanwhile: ({ process, stage, session, random }) =>
-    meddlersOf(stage).meddle(process, session, {
+    meddlersOf(stage).meddle({ process, stage }, session, {
       random,
       someName: () => someLine(random, stage.plan),
     }),

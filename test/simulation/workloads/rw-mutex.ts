@@ -2,7 +2,9 @@ import type { ReadWriteHold } from '../../../src/index.ts'
 import { changingModes, readersAndWriters } from '../../checkers/line-rule.ts'
 import type { Plan } from '../plan.ts'
 import type { Stage, Workload } from '../stage.ts'
+import { inTime } from './acting.ts'
 import { type Locks, lockWorkload, type Wanted } from './locking.ts'
+import { REQUEST_MS } from './standing.ts'
 
 /** Names in which nobody changes its mode, so that the history alone tells who may be together. */
 const PLAIN = 'rw/'
@@ -30,13 +32,15 @@ export const rwMutexWorkload: Workload = lockWorkload<ReadWriteHold>({
   spared: new Set(['key-overwritten']),
   ruleOf: line => (line.startsWith(PLAIN) ? readersAndWriters : changingModes),
   does: 'change of mode',
-  meanwhile: async ({ stage, random, hold }) => {
+  meanwhile: async ({ process, stage, random, hold }) => {
     if (!hold.name.startsWith(CHANGING)) return
     together(stage, hold)
     if (!hold.held) return
     unsure.add(hold)
-    if (hold.mode === 'write' && random.chance(0.5)) await hold.downgrade()
-    else if (hold.mode === 'read' && random.chance(0.5)) await hold.tryUpgrade()
+    if (hold.mode === 'write' && random.chance(0.5))
+      await inTime({ process, stage }, REQUEST_MS, 'downgrade', () => hold.downgrade())
+    else if (hold.mode === 'read' && random.chance(0.5))
+      await inTime({ process, stage }, REQUEST_MS, 'upgrade', () => hold.tryUpgrade())
     unsure.delete(hold)
     together(stage, hold)
   },

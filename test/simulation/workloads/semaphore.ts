@@ -9,10 +9,10 @@ import type { Random } from '../random.ts'
 import type { OpenAcquisition } from '../recorder.ts'
 import type { SimulatedProcess } from '../simulated-process.ts'
 import { connected, pause, type Stage, type Workload } from '../stage.ts'
-import { expected, heldFromTheFirst, isHeld, whileInSession } from './acting.ts'
+import { expected, heldFromTheFirst, inTime, isHeld, releaseMs, whileInSession } from './acting.ts'
 import { ledger } from './ledger.ts'
 import { close, type Leg, passOn, relay } from './relay.ts'
-import { standing } from './standing.ts'
+import { REQUEST_MS, standing } from './standing.ts'
 
 /** Processes that acquire permits, one or several, try, give up, change their number, and leave, orderly or not. */
 export const semaphoreWorkload: Workload = {
@@ -111,7 +111,9 @@ async function player(scene: Scene): Promise<void> {
     semaphores.set(name, semaphore)
     if (random.chance(0.05)) {
       const permits = random.integer(1, PERMITS_AT_MOST)
-      await semaphore.resize(permits).catch(error => expected(stage, error, 'resize'))
+      await inTime(scene, 2 * REQUEST_MS, 'resize', () => semaphore.resize(permits)).catch(error =>
+        expected(stage, error, 'resize'),
+      )
     } else await use(scene, name, semaphore)
   }
 }
@@ -162,9 +164,9 @@ async function use(scene: Scene, name: string, semaphore: Semaphore, count?: num
   }
   end()
   stopLooking()
-  await whileInSession(scene, 'release', () => permit.release()).catch(error =>
-    expected(stage, error, 'release'),
-  )
+  await whileInSession(scene, 'release', () =>
+    inTime(scene, releaseMs(stage), 'release', () => permit.release()),
+  ).catch(error => expected(stage, error, 'release'))
   if (!session.signal.aborted) held.delete(grant)
   return true
 }
@@ -185,7 +187,7 @@ async function acquire(
     const options = { count, signal: giveUp?.signal }
     const permit = await whileInSession<Permit | undefined>(scene, how, () =>
       how === 'tryAcquire'
-        ? semaphore.tryAcquire(options)
+        ? inTime(scene, REQUEST_MS, how, () => semaphore.tryAcquire(options))
         : standing(scene, [`${name}/w/`], () => semaphore.acquire(options)),
     )
     if (permit !== undefined) heldFromTheFirst(scene, permit, 'acquire')
