@@ -9,7 +9,7 @@ import { checkTransactions } from '../checkers/transactions.ts'
 import { truthOf } from '../checkers/truth-of.ts'
 import type { Plan } from './plan.ts'
 import { type Played, play } from './play.ts'
-import { healedAtMs, isSlow, promptnessOf, roundTripsMs } from './promptness.ts'
+import { healedAtMs, isSlow, leasesAreSafe, promptnessOf, roundTripsMs } from './promptness.ts'
 import { workloadOf } from './workloads/index.ts'
 
 /** The own key is watched from the first second of a hold on. */
@@ -88,6 +88,11 @@ function assumptionsOf(plan: Plan): Assumptions {
     hostile,
     staleReads: hostile,
     lostEvents: hostile,
+    leasesAreSafe: leasesAreSafe(plan),
+    maxHoldMs: line => {
+      const byItsOwnClock = workload?.maxHoldMs?.(plan, line)
+      return byItsOwnClock && byItsOwnClock * (1 - plan.drift)
+    },
     ruleOf: line => workload?.ruleOf?.(line) ?? oneAtATime,
   }
 }

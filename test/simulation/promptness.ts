@@ -30,6 +30,11 @@ export function isSlow({ faults }: Plan): boolean {
   return faults.some(kind => disturbing.has(kind))
 }
 
+/** Is every lease renewed in time by a process that runs? */
+export function leasesAreSafe(plan: Plan): boolean {
+  return !isSlow(plan) && plan.spikeChance === 0
+}
+
 export function roundTripsMs({ latencyMs, spikeChance, spikeMs }: Plan): number {
   return 20 * latencyMs + (spikeChance > 0 ? 4 * spikeMs : 0)
 }

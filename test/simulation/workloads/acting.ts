@@ -125,6 +125,16 @@ export function isHeld(stage: Stage, session: Session, handle: Handle): boolean 
   return held
 }
 
+/** Why it may not be relied on. */
+export function lossOf(handle: Handle): string | undefined {
+  try {
+    handle.assertHeld()
+    return undefined
+  } catch (error) {
+    return codeOf(error)
+  }
+}
+
 /** When sessions ended in which somebody waited. */
 const overSince = new WeakMap<Session, number>()
 

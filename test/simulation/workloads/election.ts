@@ -12,6 +12,7 @@ import {
   heldFromTheFirst,
   inTime,
   isHeld,
+  lossOf,
   releaseMs,
   untilOver,
   whileInSession,
@@ -112,10 +113,13 @@ async function campaign(
   const value = `${process.name} ${acquisition.id}`
   const how = random.chance(0.15) ? 'tryCampaign' : 'campaign'
   try {
+    const options = { signal: giveUp?.signal }
     const leadership = await whileInSession(scene, how, () =>
-      how === 'tryCampaign'
-        ? inTime(scene, REQUEST_MS, how, () => election.tryCampaign(value, { signal: giveUp?.signal }))
-        : standing(scene, [`${name}/`], () => election.campaign(value, { signal: giveUp?.signal })),
+      standing<Leadership | undefined>(scene, [`${name}/`], () =>
+        how === 'campaign'
+          ? election.campaign(value, options)
+          : inTime(scene, REQUEST_MS, how, () => election.tryCampaign(value, options)),
+      ),
     )
     if (leadership === undefined) {
       acquisition.settle('failed')
@@ -149,7 +153,7 @@ async function reign(scene: Scene, leadership: Leadership, acquisition: OpenAcqu
   const owned = { hold: leadership, acquisition }
   held.add(owned)
   const look = () => {
-    if (!isHeld(stage, session, leadership)) acquisition.belief.end('looked')
+    if (!isHeld(stage, session, leadership)) acquisition.belief.end(lossOf(leadership))
   }
   const stopLooking = process.onGoingOn(look)
   const slices = random.integer(1, 3)

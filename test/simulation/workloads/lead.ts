@@ -10,6 +10,7 @@ import {
   expected,
   guardedWrite,
   inTime,
+  lossOf,
   openSession,
   releaseMs,
   untilOver,
@@ -130,7 +131,7 @@ async function outsider(etcd: Etcd, scene: Scene, name: string): Promise<void> {
       const { belief } = acquisition
       acquisition.settle('ok', { key: mapKey(leadership.key), token: leadership.fencingToken })
       const look = () => {
-        if (!leadership.held) belief.end('looked')
+        if (!leadership.held) belief.end(lossOf(leadership))
       }
       look()
       if (leadership.signal.aborted) belief.end(codeOf(leadership.signal.reason))
@@ -161,7 +162,7 @@ async function reign(scene: Scene, term: Term, acquisition: OpenAcquisition): Pr
   const { belief } = acquisition
   acquisition.settle('ok', { key: mapKey(term.key), token: term.fencingToken })
   const look = () => {
-    if (!term.held) belief.end('looked')
+    if (!term.held) belief.end(lossOf(term))
   }
   look()
   const stopLooking = process.onGoingOn(look)

@@ -1,5 +1,5 @@
-import { EtcdError, type Handle, type Session } from '../../../src/index.ts'
-import { hexOfLease, mapKey } from '../../../src/wire/bytes.ts'
+import type { Handle, Session } from '../../../src/index.ts'
+import { mapKey } from '../../../src/wire/bytes.ts'
 import type { LineRule } from '../../checkers/line-rule.ts'
 import type { FaultKind, Plan } from '../plan.ts'
 import type { Random } from '../random.ts'
@@ -13,6 +13,7 @@ import {
   heldFromTheFirst,
   inTime,
   isHeld,
+  lossOf,
   releaseMs,
   whileInSession,
 } from './acting.ts'
@@ -154,12 +155,10 @@ async function acquire(
     giveUp && process.setTimer(random.exponential(400), () => giveUp.abort(new Error('enough waited')))
   try {
     const prefixes = acquisitions.map(({ line }) => line)
+    const taking = () => take(session, giveUp?.signal)
+    const tryMs = REQUEST_MS + (locks.delayMs?.(stage.plan) ?? 0)
     const hold = await whileInSession(scene, 'lock', () =>
-      tries
-        ? inTime(scene, REQUEST_MS + (locks.delayMs?.(stage.plan) ?? 0), 'try lock', () =>
-            take(session, giveUp?.signal),
-          )
-        : standing(scene, prefixes, () => take(session, giveUp?.signal)),
+      standing(scene, prefixes, () => (tries ? inTime(scene, tryMs, 'try lock', taking) : taking())),
     )
     if (hold === undefined) {
       for (const acquisition of acquisitions) acquisition.settle('failed')
@@ -176,7 +175,6 @@ async function acquire(
     return hold
   } catch (error) {
     for (const acquisition of acquisitions) acquisition.settle('failed')
-    if (EtcdError.is(error, 'LOCK_LOST')) lostIndeed(scene, acquisitions)
     if (!giveUp?.signal.aborted) expected(stage, error, tries ? 'try lock' : 'lock')
     return undefined
   } finally {
@@ -198,19 +196,6 @@ function hadBefore(
   return had ?? (inherited !== undefined && locks.isShared?.(hold) === true ? id : undefined)
 }
 
-/** Whoever is told that its place is gone has none, unless somebody took it and it came back as a ghost. */
-function lostIndeed({ stage, session }: Scene, acquisitions: readonly OpenAcquisition[]): void {
-  const { cluster, recorder, plan } = stage
-  if (plan.hostile || !cluster.hasLease(session.leaseId)) return
-  const place = hexOfLease(session.leaseId)
-  // Where a session may stand more than once the key could be that of another task.
-  const isThere = ({ line, since }: OpenAcquisition) => {
-    const key = `${line}${place}`
-    return cluster.keys(line).includes(key) && !cluster.isUnleased(key) && !recorder.intervened(key, since)
-  }
-  if (acquisitions.every(isThere)) stage.unexpected(new Error('its place was said to be gone'), 'lock')
-}
-
 /** Some time under the lock: looks whether it still holds, writes what only its holder may. */
 async function work(scene: Scene, owned: Owned): Promise<void> {
   const { process, stage, session, random, locks, held } = scene
@@ -218,7 +203,7 @@ async function work(scene: Scene, owned: Owned): Promise<void> {
   const { recorder, plan } = stage
   held.add(owned)
   const look = () => {
-    if (!isHeld(stage, session, hold)) for (const { belief } of acquisitions) belief.end('looked')
+    if (!isHeld(stage, session, hold)) for (const { belief } of acquisitions) belief.end(lossOf(hold))
   }
   const stopLooking = process.onGoingOn(look)
   const sliceMs = holdMs(random, plan.ttl) / SLICES

@@ -39,6 +39,7 @@ const locking = lockWorkload(mutexes)
 export const mutexWorkload: Workload = {
   ...locking,
   longestLeaseMs: 2000 * REQUEST_TTL,
+  maxHoldMs: (plan, line) => (line.startsWith(JOBS) ? undefined : mutexTermsOf(plan).options.maxHoldMs),
   afterwards: async (process, stage) => {
     await locking.afterwards(process, stage)
     const meddlers = meddlersOf(stage)

@@ -1,15 +1,17 @@
 import type { Permit, Semaphore, Session } from '../../../src/index.ts'
 import { mapKey } from '../../../src/wire/bytes.ts'
+import { exact } from '../../checkers/assumptions.ts'
 import type { Acquisition, Commit, History } from '../../checkers/history.ts'
+import { checkLosses } from '../../checkers/lost-for-nothing.ts'
 import { permitTurns } from '../../checkers/permit-turns.ts'
 import { checkTokens } from '../../checkers/tokens.ts'
 import { checkTurns, type Turn } from '../../checkers/turns.ts'
-import { promptnessOf } from '../promptness.ts'
+import { leasesAreSafe, promptnessOf } from '../promptness.ts'
 import type { Random } from '../random.ts'
 import type { OpenAcquisition } from '../recorder.ts'
 import type { SimulatedProcess } from '../simulated-process.ts'
 import { connected, pause, type Stage, type Workload } from '../stage.ts'
-import { expected, heldFromTheFirst, inTime, isHeld, releaseMs, whileInSession } from './acting.ts'
+import { expected, heldFromTheFirst, inTime, isHeld, lossOf, releaseMs, whileInSession } from './acting.ts'
 import { ledger } from './ledger.ts'
 import { close, type Leg, passOn, relay } from './relay.ts'
 import { REQUEST_MS, standing } from './standing.ts'
@@ -54,6 +56,7 @@ export const semaphoreWorkload: Workload = {
     for (const words of wrongAtTheServer(stage.cluster.log)) stage.unexpected(new Error(words), 'the server')
     for (const words of wrongBeliefs(stage)) stage.unexpected(new Error(words), 'belief')
     for (const words of lateGrants(stage)) stage.unexpected(new Error(words), 'a turn')
+    for (const words of lostForNothing(stage, grantsOf(stage))) stage.unexpected(new Error(words), 'a loss')
   },
 }
 
@@ -87,6 +90,8 @@ interface Grant {
   readonly resumes: string | undefined
   readonly at: number
   until: number
+  /** Why it is no longer relied on, if it was lost. */
+  loss?: string | undefined
 }
 
 const grantsOf = ledger<Grant>()
@@ -152,10 +157,12 @@ async function use(scene: Scene, name: string, semaphore: Semaphore, count?: num
     grant.until = Math.min(grant.until, stage.world.nowMs)
   }
   const look = () => {
-    if (!isHeld(stage, session, permit)) end()
+    if (isHeld(stage, session, permit)) return
+    if (grant.until === Infinity) grant.loss = lossOf(permit)
+    end()
   }
   look()
-  permit.signal.addEventListener('abort', end, { once: true })
+  permit.signal.addEventListener('abort', look, { once: true })
   const stopLooking = process.onGoingOn(look)
   for (let slice = 0; slice < 2 && permit.held; slice++) {
     await pause(process, holdMs(random, stage.plan.ttl) / 2)
@@ -274,6 +281,22 @@ function lateGrants(stage: Stage): string[] {
     })
   })
   return checkTurns(turns, recorder.stalls, promptnessOf(plan, plan.seconds * 1000)).map(
+    ({ message }) => message,
+  )
+}
+
+/** Permits are said to be lost when one of those that were given as one is gone, and not before. */
+function lostForNothing({ plan, cluster, recorder }: Stage, grants: readonly Grant[]): string[] {
+  const acquisitions = grants.flatMap(grant =>
+    grant.keys.map(key => ({
+      ...asAcquisition(grant),
+      key,
+      believedUntil: grant.until,
+      ...(grant.loss === undefined ? {} : { loss: grant.loss }),
+    })),
+  )
+  const assumptions = { ...exact, hostile: plan.hostile, leasesAreSafe: leasesAreSafe(plan) }
+  return checkLosses({ ...recorder.history(cluster.log), acquisitions }, assumptions).map(
     ({ message }) => message,
   )
 }

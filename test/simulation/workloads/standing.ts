@@ -35,21 +35,34 @@ export async function standing<Result>(
   try {
     return await wait()
   } catch (error) {
-    if (EtcdError.is(error) && isPassing(stage.plan, error.code))
-      for (const prefix of prefixes) {
-        const stoodMs = stoodIn(stage, process, mine, prefix)
-        if (stoodMs > answerMs(stage.plan))
-          stage.unexpected(new Error(`${error.code} after ${stoodMs} ms in line`), `the wait in ${prefix}`)
-      }
+    if (EtcdError.is(error)) judge(stage, process, mine, error)
     throw error
   } finally {
     mine.until = stage.world.nowMs
   }
 }
 
-/** How long its place has been there at least, while its process ran; 0 if it may be that of another task. */
-function stoodIn(stage: Stage, process: SimulatedProcess, mine: Wait, prefix: string): number {
-  const { world, cluster, recorder } = stage
+function judge(stage: Stage, process: SimulatedProcess, mine: Wait, { code }: EtcdError): void {
+  const { plan, world, recorder } = stage
+  const places = mine.prefixes.map(prefix => placesIn(stage, mine, prefix))
+  const complain = (what: string) =>
+    stage.unexpected(new Error(what), `the wait in ${mine.prefixes.join(' and ')}`)
+  // Whoever is told that its place is gone has none.
+  if (code === 'LOCK_LOST' && !plan.hostile && places.every(sure => sure.length > 0))
+    complain('its place was said to be gone, and was there')
+  if (!isPassing(plan, code)) return
+  const stoodMs = Math.max(...places.flat().map(({ at }) => ranMs(recorder.stalls, process, at, world.nowMs)))
+  if (stoodMs > answerMs(plan)) complain(`${code} after ${stoodMs} ms in line`)
+}
+
+interface Place {
+  /** When the youngest that may be ours was created. */
+  readonly at: number
+}
+
+/** Our place, if it is there for sure: not if it may be that of another task, or somebody did something to it. */
+function placesIn(stage: Stage, mine: Wait, prefix: string): readonly Place[] {
+  const { cluster, recorder } = stage
   const { session, since } = mine
   const others = waitsOf(stage).filter(
     one =>
@@ -61,11 +74,11 @@ function stoodIn(stage: Stage, process: SimulatedProcess, mine: Wait, prefix: st
     if (at < since) break
     for (const change of changes) {
       if (change.kind !== 'put' || change.createRevision !== revision) continue
-      if (change.lease === session.leaseId && there.delete(change.key)) createdAt.push(at)
+      if (change.lease !== session.leaseId || !there.delete(change.key)) continue
+      if (!cluster.isUnleased(change.key) && !recorder.intervened(change.key, since)) createdAt.push(at)
     }
   }
-  if (createdAt.length <= others.length) return 0
-  return ranMs(recorder.stalls, process, Math.max(...createdAt), world.nowMs)
+  return createdAt.length > others.length ? [{ at: Math.max(...createdAt) }] : []
 }
 
 function ranMs(stalls: readonly Stall[], { name }: SimulatedProcess, from: number, until: number): number {
