@@ -236,6 +236,11 @@ export class Recorder {
     this.#stalls.push(stall)
   }
 
+  /** Those that are over. */
+  get stalls(): readonly Stall[] {
+    return this.#stalls
+  }
+
   intervention(intervention: Intervention): void {
     this.#interventions.push(intervention)
     this.#world.tell(() => `operator  ${intervention.kind} ${intervention.keys.join(', ')}`)

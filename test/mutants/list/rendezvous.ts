@@ -240,7 +240,7 @@ export const rendezvous: readonly Mutant[] = [
     promise: 'the time given to a call is that of all its requests together',
     file: 'recipes/internal/call-time.ts',
     find: 'timeoutMs: Math.max(0, untilMs - runtime.now())',
-    replace: 'timeoutMs: Math.min(timeoutMs, untilMs)',
+    replace: 'timeoutMs: timeoutMs ?? requestTimeoutMs',
     tests: [by('live/recipes/latch', 'the time given to countDown is that of all its requests together')],
   },
 ]
