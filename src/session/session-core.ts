@@ -241,7 +241,11 @@ export class SessionCore implements SessionContext, AsyncDisposable {
       this.#begin('revoke', timeoutMs).catch(() => {})
     }
     const { done } = this.#phase as Exclude<Phase, { kind: 'open' }>
-    if ((await within(this.engine.runtime, timeoutMs, done)) === 'done') return
+    // Lost while it was being left to others: for whoever closes it that is an end like any other.
+    const over = done.catch(error => {
+      if (!EtcdError.is(error, 'SESSION_LOST')) throw error
+    })
+    if ((await within(this.engine.runtime, timeoutMs, over)) === 'done') return
     throw tookTooLong('the session was not closed', timeoutMs)
   }
 

@@ -17,6 +17,10 @@ export interface Assumptions {
   readonly staleReads?: boolean
   /** The server withholds events from watchers, which no client can see. Absent: it does not. */
   readonly lostEvents?: boolean
+  /** Nothing keeps leases from being renewed: sessions of processes that run end with their leases only. Absent: something may. */
+  readonly leasesAreSafe?: boolean
+  /** After how long whoever holds in a line gives that up by itself, as lost. Absent: never. */
+  readonly maxHoldMs?: (line: string) => number | undefined
   /** What owning means in each line. Absent: one at a time, everywhere. */
   readonly ruleOf?: (line: string) => LineRule
   /** How many steps the search for an order may take for each object before it is `undecided`. Absent: 200,000. */

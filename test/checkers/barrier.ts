@@ -45,7 +45,7 @@ export function checkBarrier(
 }
 
 /** From when to when a barrier was closed, and how it opened. */
-interface Closed {
+export interface Closed {
   readonly createRevision: bigint
   readonly value: string
   readonly from: number
@@ -66,7 +66,8 @@ function isTrue({ startedAt, endedAt, opening }: BarrierWait, closed: readonly C
   }
 }
 
-function closingsOf(
+/** What the log says: when it was closed, and which creations came while it was. */
+export function closingsOf(
   log: readonly Commit[],
   name: string,
 ): { readonly closed: readonly Closed[]; readonly anew: readonly bigint[] } {

@@ -7,6 +7,7 @@ import type { History, Violation } from './history.ts'
 import { checkKeyValue } from './key-value.ts'
 import { checkLinearizableBelief } from './linearizable-belief.ts'
 import { checkLog } from './log-soundness.ts'
+import { checkLosses } from './lost-for-nothing.ts'
 import { checkReleases } from './releases.ts'
 import { checkServerExclusion } from './server-exclusion.ts'
 import type { ServerTruth } from './server-truth.ts'
@@ -26,6 +27,7 @@ export const checkers: readonly Checker[] = [
   checkGuardedWrites,
   checkForeignDeletes,
   checkReleases,
+  checkLosses,
   checkWatches,
   checkKeyValue,
   checkLinearizableBelief,

@@ -1,42 +1,20 @@
-import { grouped } from './grouped.ts'
 import type { Acquisition, History, Violation } from './history.ts'
 import { oneAtATime, readersAndWriters } from './line-rule.ts'
-import type { Calm } from './places-of-nobody.ts'
 import type { LineTruth, PlaceLife, ServerTruth } from './server-truth.ts'
 import { grantsByLine } from './tokens.ts'
-
-/** When nothing disturbs anybody, how soon whoever waits is to hear that its turn has come. */
-export interface Promptness extends Calm {
-  readonly withinMs: number
-}
+import { checkTurns, type Promptness } from './turns.ts'
 
 /**
  * Whoever waits is granted its place as soon as the last of those before it is gone, and not only when it looks
  * again for fear that it was not told: a lost wake-up that is made good some seconds later breaks no other promise.
  */
-export function checkGrantsInTime(
-  history: History,
-  { from, until, graceMs, withinMs }: Promptness,
-  truth: ServerTruth,
-): Violation[] {
-  const violations: Violation[] = []
-  const stallsOf = grouped(history.stalls, stall => stall.process)
-  for (const granted of together(history, truth)) {
+export function checkGrantsInTime(history: History, promptness: Promptness, truth: ServerTruth): Violation[] {
+  const turns = together(history, truth).map(granted => {
     const { id, process, line, token, settledAt } = granted[0]!
     const turnAt = Math.max(...granted.map(one => turnOf(one, truth)))
-    if (turnAt < from + graceMs || turnAt + withinMs > until || settledAt <= turnAt + withinMs) continue
-    // Who stood still hears late, and may first have to put things in order.
-    const stoodStill = (stallsOf.get(process) ?? []).some(
-      stall => stall.from < settledAt && stall.until > turnAt - graceMs,
-    )
-    if (stoodStill) continue
-    violations.push({
-      rule: 'granted-late',
-      message: `${process} was granted ${line} with token ${token} at ${settledAt}, though its turn had come at ${turnAt}.`,
-      involved: [id],
-    })
-  }
-  return violations
+    return { id, process, turnAt, toldAt: settledAt, what: `granted ${line} with token ${token}` }
+  })
+  return checkTurns(turns, history.stalls, promptness)
 }
 
 /** Those that were granted as one, by what they have in common. */

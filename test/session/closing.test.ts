@@ -59,6 +59,22 @@ test('a lease that is lost while it is being left is left to nobody, and nothing
   t.is(transport.onlyOpen.request(methods.leaseRevoke).id, session.leaseId)
 })
 
+test('whoever closes a session whose lease is lost while it is being left hears of no loss', async t => {
+  const { transport, runtime, session } = await arrange()
+  const disposed = deferred<void>()
+  session.attach({ [Symbol.asyncDispose]: () => disposed.promise })
+  const lost = t.throwsAsync(session.orphan({ timeoutMs: 60_000 }), { code: 'SESSION_LOST' } as object)
+  const closed = t.notThrowsAsync(session.close({ timeoutMs: 60_000 }))
+  runtime.stall(10_000)
+  t.is(session.state, 'lost')
+  disposed.resolve()
+  await settle()
+  transport.onlyOpen.answer()
+  await lost
+  await closed
+  await t.notThrowsAsync(session.close(), 'also afterwards')
+})
+
 test('a session that is lost has its lease revoked, and tells of the loss in the turn that finds it', async t => {
   const { transport, runtime, session } = await arrange()
   runtime.stall(10_000)

@@ -8,18 +8,13 @@ import { checkSessions } from '../checkers/sessions.ts'
 import { checkTransactions } from '../checkers/transactions.ts'
 import { truthOf } from '../checkers/truth-of.ts'
 import { fingerprintOf } from './fingerprint.ts'
-import { disturbing, type Plan } from './plan.ts'
-import { FAULTY_PART, type Played, play } from './play.ts'
+import type { Plan } from './plan.ts'
+import { type Played, play } from './play.ts'
+import { healedAtMs, isSlow, leasesAreSafe, promptnessOf, roundTripsMs } from './promptness.ts'
 import { workloadOf } from './workloads/index.ts'
 
 /** The own key is watched from the first second of a hold on. */
 const ARMED_MS = 1000
-
-/** Beside what travels: whoever waits looks again by itself only after far longer. */
-const TOLD_MS = 1000
-
-/** What is under way when everything heals: an attempt, a connection to be given up, a pause before the next. */
-const PUT_IN_ORDER_MS = 6000
 
 export interface Verdict {
   readonly played: Played
@@ -65,9 +60,8 @@ function checked(plan: Plan, { history, sessions, overAtMs }: Played): readonly 
   const { ttl, hostile, seconds } = plan
   const assumptions = assumptionsOf(plan)
   const ttlMs = ttl * 1000
-  const healed = { from: seconds * 1000 * FAULTY_PART, until: overAtMs }
-  // What was sent before may still be slow.
-  const graceMs = PUT_IN_ORDER_MS + 20 * plan.latencyMs + (plan.spikeChance > 0 ? plan.spikeMs : 0)
+  const promptness = promptnessOf(plan, overAtMs)
+  const healed = { ...promptness, from: healedAtMs(seconds) }
   const truth = truthOf(history, assumptions)
   return [
     ...checkHistory(history, assumptions),
@@ -82,33 +76,15 @@ function checked(plan: Plan, { history, sessions, overAtMs }: Played): readonly 
     ...(hostile
       ? []
       : [
-          ...checkPlacesOfNobody(history, sessions, { ...healed, graceMs }, truth),
-          ...checkGrantsInTime(
-            history,
-            // Where nothing keeps news from anybody it is in time from the beginning.
-            {
-              ...healed,
-              ...(isSlow(plan) ? {} : { from: 0 }),
-              graceMs,
-              withinMs: TOLD_MS + roundTripsMs(plan),
-            },
-            truth,
-          ),
+          ...checkPlacesOfNobody(history, sessions, healed, truth),
+          ...checkGrantsInTime(history, promptness, truth),
         ]),
   ]
-}
-
-function isSlow({ faults }: Plan): boolean {
-  return faults.some(kind => disturbing.has(kind))
 }
 
 /** How long it takes at most until the clock of a process has gone on by so much. */
 function byItsClock({ drift }: Plan, ms: number): number {
   return ms / (1 - drift)
-}
-
-function roundTripsMs({ latencyMs, spikeChance, spikeMs }: Plan): number {
-  return 20 * latencyMs + (spikeChance > 0 ? 4 * spikeMs : 0)
 }
 
 function assumptionsOf(plan: Plan): Assumptions {
@@ -120,6 +96,11 @@ function assumptionsOf(plan: Plan): Assumptions {
     hostile,
     staleReads: hostile,
     lostEvents: hostile,
+    leasesAreSafe: leasesAreSafe(plan),
+    maxHoldMs: line => {
+      const byItsOwnClock = workload?.maxHoldMs?.(plan, line)
+      return byItsOwnClock && byItsOwnClock * (1 - plan.drift)
+    },
     ruleOf: line => workload?.ruleOf?.(line) ?? oneAtATime,
   }
 }

@@ -255,6 +255,11 @@ export class Recorder {
     }
   }
 
+  /** Those that are over. */
+  get stalls(): readonly Stall[] {
+    return this.#stalls
+  }
+
   intervention(intervention: Intervention): void {
     this.#interventions.push(intervention)
     this.#world.tell(() => `operator  ${intervention.kind} ${intervention.keys.join(', ')}`)

@@ -41,6 +41,8 @@ export interface Workload {
   readonly spared?: ReadonlySet<FaultKind>
   /** What owning means in a line; without it, one at a time. */
   ruleOf?(line: string): LineRule
+  /** After how long a hold in this line is given up by itself. */
+  maxHoldMs?(plan: Plan, line: string): number | undefined
   /** Of leases that are left to run out; those of sessions go without saying. */
   readonly longestLeaseMs?: number
   /** Shows that each line can still be had, once everything is healed. */

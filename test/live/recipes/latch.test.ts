@@ -198,6 +198,21 @@ for (const call of ['trySetCount', 'countDown'] as const) {
   })
 }
 
+test('a countDown without a time of its own has that of one request for all of them together', async t => {
+  const HOUR_MS = 3_600_000
+  const runtime = testRuntime()
+  const { name, there } = await arrange(t)
+  const here = await player(t, server(), { runtime, requestTimeoutMs: HOUR_MS })
+  await latchOf(there, name).trySetCount(1)
+  const reads = here.net.stopAnswers(methods.range)
+  const calling = t.throwsAsync(latchOf(here, name).countDown('a'), { instanceOf: EtcdError })
+  const read = await reads.caught()
+  here.net.vanish()
+  runtime.stall(HOUR_MS)
+  await read.deliver()
+  await calling
+})
+
 test('who waits for one round is not kept by the next', async t => {
   const { name, here, there } = await arrange(t)
   await latchOf(there, name).trySetCount(1)

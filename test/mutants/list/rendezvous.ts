@@ -310,7 +310,7 @@ export const rendezvous: readonly Mutant[] = [
     promise: 'the time given to a call is that of all its requests together',
     file: 'recipes/internal/call-time.ts',
     find: 'timeoutMs: Math.max(1, Math.ceil(untilMs - runtime.now()))',
-    replace: 'timeoutMs: Math.min(timeoutMs, untilMs)',
+    replace: 'timeoutMs: timeoutMs ?? requestTimeoutMs',
     tests: [by('live/recipes/latch', 'the time given to countDown is that of all its requests together')],
   },
 ]

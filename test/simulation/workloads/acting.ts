@@ -4,11 +4,16 @@ import type { OpenAcquisition } from '../recorder.ts'
 import type { SimulatedProcess } from '../simulated-process.ts'
 import { pause, type Stage } from '../stage.ts'
 import { outcomeOf } from './outcome.ts'
+import { maySay, type Saying } from './said.ts'
+import { REQUEST_MS } from './standing.ts'
 
-/** What is not asked for in another time has an end after so long. */
-export const REQUEST_MS = 10_000
 /** Closing a session, whatever its cluster does. */
 export const CLOSE_MS = 5000
+
+/** Giving something up that goes with the session: until that is known, or the session is over. */
+export function releaseMs({ plan }: Stage): number {
+  return plan.ttl * 1000 + REQUEST_MS
+}
 
 interface SessionScene {
   readonly process: SimulatedProcess
@@ -28,7 +33,7 @@ export async function openSession(
       etcd.session(resume === undefined ? { ttl: stage.plan.ttl } : { resume }),
     )
   } catch (error) {
-    expected(stage, error, 'session')
+    expected(stage, error, resume === undefined ? 'session' : 'session that goes on')
     await pause(process, 100)
     return undefined
   }
@@ -120,6 +125,16 @@ export function isHeld(stage: Stage, session: Session, handle: Handle): boolean 
   return held
 }
 
+/** Why it may not be relied on. */
+export function lossOf(handle: Handle): string | undefined {
+  try {
+    handle.assertHeld()
+    return undefined
+  } catch (error) {
+    return codeOf(error)
+  }
+}
+
 /** When sessions ended in which somebody waited. */
 const overSince = new WeakMap<Session, number>()
 
@@ -147,7 +162,7 @@ export function codeOf(reason: unknown): string {
   return EtcdError.is(reason) ? reason.code : String(reason)
 }
 
-/** Under faults a call may fail with an error of ours, and with nothing else. */
-export function expected(stage: Stage, error: unknown, where: string): void {
-  if (!EtcdError.is(error)) stage.unexpected(error, where)
+/** Under faults a call may fail with what it says it may, and with what the faults bring about. */
+export function expected(stage: Stage, error: unknown, saying: Saying): void {
+  if (!maySay(stage.plan, saying, error)) stage.unexpected(error, saying)
 }

@@ -1,8 +1,13 @@
 import { type Etcd, EtcdError, type Session } from '../../../src/index.ts'
+import type { TimeSpan } from '../../checkers/belief.ts'
+import { turnAt } from '../../checkers/openings.ts'
+import { checkTurns, type Turn } from '../../checkers/turns.ts'
+import { promptnessOf } from '../promptness.ts'
 import type { Random } from '../random.ts'
 import type { SimulatedProcess } from '../simulated-process.ts'
 import { connected, pause, type Stage } from '../stage.ts'
-import { openSession } from './acting.ts'
+import { closeSession, expected as expectedOf, openSession } from './acting.ts'
+import { isCompacted, type Saying } from './said.ts'
 
 /** What those who meet at barriers and latches have in common. */
 
@@ -37,12 +42,7 @@ export async function inSessions(
         task({ process, stage, etcd, session, random: random.fork(`task ${count} ${index}`) }, index),
       ),
     )
-    try {
-      await session.close()
-      open.closed()
-    } catch (error) {
-      expected(stage, error, 'close')
-    }
+    if (await closeSession({ process, stage, session })) open.closed()
   }
   // What was given up without a session is still being put in order.
   await pause(process, 20_000)
@@ -64,17 +64,49 @@ export function patience(
   return { signal: leaving.signal, stop: () => timer.cancel() }
 }
 
-/** Under faults a call may fail with an error of ours, or because it was given up, and with nothing else. */
-export function expected(stage: Stage, error: unknown, where: string): void {
+/** As for all, or because it was given up. */
+export function expected(stage: Stage, error: unknown, saying: Saying): void {
   if (error instanceof EnoughWaited) return
-  if (!EtcdError.is(error)) stage.unexpected(error, where)
+  expectedOf(stage, error, saying)
   // Nobody deletes the keys that tell; but the past may be compacted.
-  else if (error.code === 'BARRIER_BROKEN' && error.outcome === 'unknown' && !isPastLost(stage))
-    stage.unexpected(error, where)
+  if (EtcdError.is(error, 'BARRIER_BROKEN') && error.outcome === 'unknown' && !isCompacted(stage.plan))
+    stage.unexpected(error, saying)
 }
 
-function isPastLost({ plan }: Stage): boolean {
-  return plan.hostile || plan.faults.includes('compaction')
+/** Somebody who came to a gate, and when it was let through, or gave up. */
+export interface Visit {
+  readonly line: string
+  readonly process: SimulatedProcess
+  readonly startedAt: number
+  readonly endedAt: number
+}
+
+/** Whoever waits at a gate is let through when it opens, and not only when it looks again. */
+export function checkVisits(
+  stage: Stage,
+  line: string,
+  { visits, open }: { readonly visits: readonly Visit[]; readonly open: readonly TimeSpan[] },
+): void {
+  const { plan, recorder } = stage
+  if (plan.hostile) return
+  const promptness = promptnessOf(plan, plan.seconds * 1000)
+  const turns = visits.flatMap(({ process, startedAt, endedAt, ...visit }): Turn[] => {
+    const at = visit.line === line ? turnAt(open, startedAt, promptness) : undefined
+    if (at === undefined) return []
+    const { name, crashedAtMs: diedAt } = process
+    const what = `let through ${line}, or gave up,`
+    return [
+      {
+        id: name,
+        process: name,
+        turnAt: at,
+        toldAt: endedAt,
+        what,
+        ...(diedAt === undefined ? {} : { diedAt }),
+      },
+    ]
+  })
+  for (const { message } of checkTurns(turns, recorder.stalls, promptness)) wrong(stage, message)
 }
 
 export function wrong(stage: Stage, what: string): void {

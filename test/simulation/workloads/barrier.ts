@@ -1,8 +1,9 @@
 import { Barrier } from '../../../recipes/barrier.ts'
 import { EtcdError } from '../../../src/index.ts'
-import { type BarrierWait, checkBarrier } from '../../checkers/barrier.ts'
+import { type BarrierWait, type Closed, checkBarrier, closingsOf } from '../../checkers/barrier.ts'
+import type { TimeSpan } from '../../checkers/belief.ts'
 import { connected, pause, type Stage, type Workload } from '../stage.ts'
-import { expected, inSessions, patience, type Scene, wrong } from './barrier-cast.ts'
+import { checkVisits, expected, inSessions, patience, type Scene, type Visit, wrong } from './barrier-cast.ts'
 import { ledger } from './ledger.ts'
 
 interface Wait extends BarrierWait {
@@ -15,6 +16,7 @@ interface Grant {
 }
 
 const waitsOf = ledger<Wait>()
+const visitsOf = ledger<Visit>()
 const grantsOf = ledger<Grant>()
 const crashableOf = ledger<Scene['process']>()
 
@@ -59,9 +61,9 @@ async function holder({ process, stage, etcd, session, random }: Scene): Promise
       })
       grantsOf(stage).push({ line: barrier.name, createRevision: hold.createRevision })
       await pause(process, random.exponential(300))
-      await hold.release()
+      await hold.release().catch(error => expected(stage, error, 'release barrier'))
     } catch (error) {
-      expected(stage, error, 'hold')
+      expected(stage, error, 'close barrier')
       // Somebody held it without a session, and may not live any more.
       if (EtcdError.is(error, 'ALREADY_EXISTS') && random.chance(0.1)) await release(barrier, stage)
     } finally {
@@ -74,7 +76,7 @@ async function release(barrier: Barrier, stage: Stage): Promise<void> {
   try {
     await barrier.release()
   } catch (error) {
-    expected(stage, error, 'release')
+    expected(stage, error, 'open barrier')
   }
 }
 
@@ -92,8 +94,9 @@ async function waiter({ process, stage, etcd, session, random }: Scene): Promise
       // Where nobody stood in the way there was nothing to pass.
       if (opening !== 'absent') stage.recorder.did()
     } catch (error) {
-      expected(stage, error, 'wait')
+      expected(stage, error, 'wait at barrier')
     } finally {
+      visitsOf(stage).push({ line: barrier.name, process, startedAt, endedAt: stage.world.nowMs })
       giving.stop()
     }
   }
@@ -107,7 +110,17 @@ function check(stage: Stage, name: string): void {
     given: grantsOf(stage).map(({ createRevision }) => createRevision),
     running: crashableOf(stage).flatMap(process => (process.isCrashed ? [] : [process.name])),
   }
-  for (const { rule, message } of checkBarrier(stage.cluster.log, use)) wrong(stage, `${rule}: ${message}`)
+  const { log } = stage.cluster
+  for (const { rule, message } of checkBarrier(log, use)) wrong(stage, `${rule}: ${message}`)
+  checkVisits(stage, name, { visits: visitsOf(stage), open: between(closingsOf(log, name).closed) })
+}
+
+/** When it was open. */
+function between(closed: readonly Closed[]): readonly TimeSpan[] {
+  return [{ until: -Infinity }, ...closed].map(({ until }, index) => ({
+    from: until,
+    until: closed[index]?.from ?? Infinity,
+  }))
 }
 
 function linesOf({ plan }: Stage): string[] {

@@ -2,9 +2,10 @@ import { CyclicBarrier } from '../../../recipes/cyclic-barrier.ts'
 import { EtcdError } from '../../../src/index.ts'
 import { type CyclicWait, checkCyclicBarrier } from '../../checkers/cyclic-barrier.ts'
 import { connected, pause, type Stage, type Workload } from '../stage.ts'
-import { whileInSession } from './acting.ts'
+import { inTime, whileInSession } from './acting.ts'
 import { expected, inSessions, patience, type Scene, wrong } from './barrier-cast.ts'
 import { ledger } from './ledger.ts'
+import { REQUEST_MS, standing } from './standing.ts'
 
 const PARTIES = 3
 
@@ -52,10 +53,12 @@ async function party(scene: Scene): Promise<void> {
     waitsOf(stage).push(wait)
     const giving = patience({ process, stage }, random.chance(0.1) ? random.exponential(500) : 60_000)
     try {
-      wait.passed = await whileInSession(scene, 'await', () => barrier.await({ signal: giving.signal }))
+      wait.passed = await whileInSession(scene, 'await', () =>
+        standing(scene, [`${line}/`], () => barrier.await({ signal: giving.signal })),
+      )
       stage.recorder.did()
     } catch (error) {
-      expected(stage, error, 'await')
+      expected(stage, error, 'await others')
       wait.broken = EtcdError.is(error, 'BARRIER_BROKEN')
     } finally {
       wait.endedAt = stage.world.nowMs
@@ -63,11 +66,10 @@ async function party(scene: Scene): Promise<void> {
     }
     if (wait.broken !== true || stage.isOver) continue
     await pause(process, random.exponential(100))
-    try {
-      if ((await barrier.status()).broken) await barrier.reset()
-    } catch (error) {
-      expected(stage, error, 'reset')
-    }
+    const status = await inTime(scene, REQUEST_MS, 'status', () => barrier.status()).catch(error =>
+      expected(stage, error, 'status'),
+    )
+    if (status?.broken === true) await barrier.reset().catch(error => expected(stage, error, 'reset'))
   }
 }
 

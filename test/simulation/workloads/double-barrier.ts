@@ -5,6 +5,7 @@ import { connected, pause, type Stage, type Workload } from '../stage.ts'
 import { whileInSession } from './acting.ts'
 import { expected, inSessions, patience, type Scene, wrong } from './barrier-cast.ts'
 import { ledger } from './ledger.ts'
+import { standing } from './standing.ts'
 
 const PARTIES = 3
 
@@ -59,14 +60,20 @@ async function participant(scene: Scene): Promise<void> {
     staysOf(stage).push(stay)
     const giving = patience({ process, stage }, random.chance(0.1) ? random.exponential(500) : 60_000)
     try {
-      const entry = await whileInSession(scene, 'enter', () => barrier.enter({ signal: giving.signal }))
+      const entry = await whileInSession(scene, 'enter', () =>
+        standing(scene, [`${line}/`], () => barrier.enter({ signal: giving.signal })),
+      )
       stay.entered = { generation: entry.generation, at: stage.world.nowMs }
       stage.recorder.did()
       await pause(process, random.exponential(100))
-      await whileInSession(scene, 'leave', () => entry.leave({ signal: giving.signal }))
-      stay.leftAt = stage.world.nowMs
+      await whileInSession(scene, 'leave', () => entry.leave({ signal: giving.signal })).then(
+        () => {
+          stay.leftAt = stage.world.nowMs
+        },
+        error => expected(stage, error, 'leave'),
+      )
     } catch (error) {
-      expected(stage, error, 'enter or leave')
+      expected(stage, error, 'enter')
       if (EtcdError.is(error, 'TOO_MANY_PARTICIPANTS')) await pause(process, random.exponential(500))
     } finally {
       giving.stop()

@@ -11,12 +11,16 @@ import {
   expected,
   guardedWrite,
   heldFromTheFirst,
+  inTime,
   isHeld,
+  lossOf,
+  releaseMs,
   untilOver,
   whileInSession,
 } from './acting.ts'
 import { ledger } from './ledger.ts'
 import { close, type Leg, passOn, relay } from './relay.ts'
+import { REQUEST_MS, standing } from './standing.ts'
 
 const observedIn = ledger<Observed>()
 
@@ -70,8 +74,10 @@ async function leadOn(scene: Scene, { hold: before, acquisition: had }: Reign): 
   // By its key and revision, or by asking for it as anybody does.
   const leadership = await (random.chance(0.5)
     ? whileInSession(scene, 'resume', () =>
-        session.election(before.name).resume({ key: before.key, revision: before.fencingToken }),
-      ).catch(error => expected(stage, error, 'resume'))
+        inTime(scene, REQUEST_MS, 'resume', () =>
+          session.election(before.name).resume({ key: before.key, revision: before.fencingToken }),
+        ),
+      ).catch(error => expected(stage, error, 'resume leadership'))
     : campaign(scene, before.name, acquisition))
   if (leadership !== undefined) return reign(scene, leadership, acquisition)
   acquisition.settle('failed')
@@ -106,10 +112,15 @@ async function campaign(
   const timer =
     giveUp && process.setTimer(random.exponential(400), () => giveUp.abort(new Error('enough waited')))
   const value = `${process.name} ${acquisition.id}`
+  const how = random.chance(0.15) ? 'tryCampaign' : 'campaign'
   try {
-    const how = random.chance(0.15) ? 'tryCampaign' : 'campaign'
+    const options = { signal: giveUp?.signal }
     const leadership = await whileInSession(scene, how, () =>
-      election[how](value, { signal: giveUp?.signal }),
+      standing<Leadership | undefined>(scene, [`${name}/`], () =>
+        how === 'campaign'
+          ? election.campaign(value, options)
+          : inTime(scene, REQUEST_MS, how, () => election.tryCampaign(value, options)),
+      ),
     )
     if (leadership === undefined) {
       acquisition.settle('failed')
@@ -118,7 +129,7 @@ async function campaign(
     return leadership
   } catch (error) {
     acquisition.settle('failed')
-    if (!giveUp?.signal.aborted) expected(stage, error, 'campaign')
+    if (!giveUp?.signal.aborted) expected(stage, error, how === 'campaign' ? how : 'try campaign')
     return undefined
   } finally {
     timer?.cancel()
@@ -143,7 +154,7 @@ async function reign(scene: Scene, leadership: Leadership, acquisition: OpenAcqu
   const owned = { hold: leadership, acquisition }
   held.add(owned)
   const look = () => {
-    if (!isHeld(stage, session, leadership)) acquisition.belief.end('looked')
+    if (!isHeld(stage, session, leadership)) acquisition.belief.end(lossOf(leadership))
   }
   const stopLooking = process.onGoingOn(look)
   const slices = random.integer(1, 3)
@@ -152,9 +163,9 @@ async function reign(scene: Scene, leadership: Leadership, acquisition: OpenAcqu
     await pause(process, sliceMs)
     look()
     if (random.chance(0.4))
-      await leadership
-        .proclaim(`${process.name} ${acquisition.id}.${slice}`)
-        .catch(error => expected(stage, error, 'proclaim'))
+      await inTime(scene, REQUEST_MS, 'proclaim', () =>
+        leadership.proclaim(`${process.name} ${acquisition.id}.${slice}`),
+      ).catch(error => expected(stage, error, 'proclaim'))
     if (random.chance(0.3)) await guardedWrite({ process, stage, handle: leadership, acquisition })
     if (leadership.held && random.chance(0.02)) await passOn(scene)
   }
@@ -163,7 +174,9 @@ async function reign(scene: Scene, leadership: Leadership, acquisition: OpenAcqu
   acquisition.belief.end()
   stopLooking()
   try {
-    await whileInSession({ process, stage, session }, 'resign', () => leadership.resign())
+    await whileInSession(scene, 'resign', () =>
+      inTime(scene, releaseMs(stage), 'resign', () => leadership.resign()),
+    )
     // With the session over, the key goes with the lease, whenever the cluster ends that.
     release.settle(session.signal.aborted ? 'unknown' : 'ok')
     if (!session.signal.aborted) held.delete(owned)

@@ -1,12 +1,13 @@
 import type { KeyValue } from '../../../src/client/key-value.ts'
-import { type Etcd, EtcdError, prefix } from '../../../src/index.ts'
+import { type Etcd, prefix } from '../../../src/index.ts'
 import { mapKey } from '../../../src/wire/bytes.ts'
 import type { Change, Found } from '../../checkers/history.ts'
 import type { Random } from '../random.ts'
 import type { SimulatedProcess } from '../simulated-process.ts'
 import { connected, pause, type Stage, type Workload } from '../stage.ts'
-import { expected, inTime, REQUEST_MS, untilOver } from './acting.ts'
+import { expected, inTime, untilOver } from './acting.ts'
 import { outcomeOf } from './outcome.ts'
+import { REQUEST_MS } from './standing.ts'
 
 const KEYS = ['kv/a', 'kv/b', 'kv/c', 'kv/d']
 /** Of all the keys above; `0` comes right after `/`. */
@@ -132,7 +133,7 @@ async function watcher(etcd: Etcd, scene: Scene): Promise<void> {
         if (random.chance(0.1)) await pause(process, random.exponential(200))
       }
     } catch (error) {
-      if (!leave.signal.aborted && !EtcdError.is(error, 'COMPACTED')) expected(stage, error, 'watch')
+      if (!leave.signal.aborted) expected(stage, error, 'watch')
     } finally {
       timer.cancel()
       stop()
@@ -142,7 +143,9 @@ async function watcher(etcd: Etcd, scene: Scene): Promise<void> {
 
 async function startOf(etcd: Etcd, { process, stage, random }: Scene): Promise<bigint | undefined> {
   try {
-    const { revision } = await etcd.range(prefix(RANGE.from))
+    const { revision } = await inTime({ process, stage }, REQUEST_MS, 'range', () =>
+      etcd.range(prefix(RANGE.from)),
+    )
     const back = BigInt(random.integer(0, 20))
     return random.chance(0.5) || revision <= back ? revision + 1n : revision - back
   } catch (error) {

@@ -1,14 +1,14 @@
 import { Latch } from '../../../recipes/latch.ts'
-import { checkLatch, type LatchWait } from '../../checkers/latch.ts'
+import { checkLatch, type LatchWait, openingsOf } from '../../checkers/latch.ts'
 import { connected, pause, type Stage, type Workload } from '../stage.ts'
-import { expected, inSessions, patience, type Scene, wrong } from './barrier-cast.ts'
+import { inTime } from './acting.ts'
+import { checkVisits, expected, inSessions, patience, type Scene, type Visit, wrong } from './barrier-cast.ts'
 import { ledger } from './ledger.ts'
+import { REQUEST_MS } from './standing.ts'
 
-interface Wait extends LatchWait {
-  readonly line: string
-}
-
-const waitsOf = ledger<Wait>()
+/** Those who were let through. */
+const waitsOf = ledger<LatchWait & { readonly line: string }>()
+const visitsOf = ledger<Visit>()
 
 /** Participants that set counts, count down, more than once if they do not know whether they did, and wait. */
 export const latchWorkload: Workload = {
@@ -32,7 +32,8 @@ export const latchWorkload: Workload = {
   },
 }
 
-async function participant({ process, stage, etcd, session, random }: Scene): Promise<void> {
+async function participant(scene: Scene): Promise<void> {
+  const { process, stage, etcd, session, random } = scene
   const latches = linesOf(stage).map(line => new Latch(etcd.engine, etcd.space, line))
   while (!stage.isOver && !session.signal.aborted) {
     await pause(process, random.exponential(600))
@@ -40,14 +41,28 @@ async function participant({ process, stage, etcd, session, random }: Scene): Pr
     const latch = random.pick(latches)
     const giving = patience({ process, stage }, random.chance(0.1) ? random.exponential(20) : 20_000)
     try {
-      if (random.chance(0.3)) await latch.trySetCount(random.integer(1, 5), { signal: giving.signal })
-      await latch.countDown(random.chance(0.5) ? process.name : undefined, { signal: giving.signal })
+      if (random.chance(0.3) && !(await setCount(latch, scene, giving.signal))) continue
+      const name = random.chance(0.5) ? process.name : undefined
+      await inTime(scene, REQUEST_MS, 'count down', () => latch.countDown(name, { signal: giving.signal }))
       stage.recorder.did()
     } catch (error) {
       expected(stage, error, 'count down')
     } finally {
       giving.stop()
     }
+  }
+}
+
+/** Is it worth counting it down? */
+async function setCount(latch: Latch, scene: Scene, signal: AbortSignal): Promise<boolean> {
+  const { stage, random } = scene
+  try {
+    const count = random.integer(1, 5)
+    await inTime(scene, REQUEST_MS, 'set count', () => latch.trySetCount(count, { signal }))
+    return true
+  } catch (error) {
+    expected(stage, error, 'set count')
+    return false
   }
 }
 
@@ -63,8 +78,9 @@ async function waiter({ process, stage, etcd, session, random }: Scene): Promise
       await latch.wait({ signal: giving.signal })
       waitsOf(stage).push({ line: latch.name, startedAt, endedAt: stage.world.nowMs })
     } catch (error) {
-      expected(stage, error, 'wait')
+      expected(stage, error, 'wait at latch')
     } finally {
+      visitsOf(stage).push({ line: latch.name, process, startedAt, endedAt: stage.world.nowMs })
       giving.stop()
     }
   }
@@ -75,6 +91,8 @@ function check(stage: Stage, name: string): void {
   const waits = stage.plan.hostile ? [] : waitsOf(stage).filter(({ line }) => line === name)
   for (const { message } of checkLatch(stage.cluster.log, { name, waits, recorderLagMs: 0 }))
     wrong(stage, message)
+  const { open } = openingsOf(stage.cluster.log, name)
+  checkVisits(stage, name, { visits: visitsOf(stage), open })
 }
 
 function linesOf({ plan }: Stage): string[] {

@@ -5,7 +5,18 @@ import type { Random } from '../random.ts'
 import type { OpenAcquisition } from '../recorder.ts'
 import type { SimulatedProcess } from '../simulated-process.ts'
 import { connected, pause, type Stage, type Workload } from '../stage.ts'
-import { closeSession, codeOf, expected, guardedWrite, openSession, untilOver } from './acting.ts'
+import {
+  closeSession,
+  codeOf,
+  expected,
+  guardedWrite,
+  inTime,
+  lossOf,
+  openSession,
+  releaseMs,
+  untilOver,
+} from './acting.ts'
+import { REQUEST_MS, standing } from './standing.ts'
 
 /**
  * Processes that lead whenever they can, resign, fail, hand over and are stopped, with all kinds of priorities, and
@@ -126,11 +137,13 @@ async function outsider(etcd: Etcd, scene: Scene, name: string): Promise<void> {
     const leaving = new AbortController()
     const stop = untilOver(process, stage, () => leaving.abort(new Error('the play is over')))
     try {
-      const leadership = await session.election(name).campaign('an outsider', { signal: leaving.signal })
+      const leadership = await standing({ process, stage, session }, [`${name}/`], () =>
+        session.election(name).campaign('an outsider', { signal: leaving.signal }),
+      )
       const { belief } = acquisition
       acquisition.settle('ok', { key: mapKey(leadership.key), token: leadership.fencingToken })
       const look = () => {
-        if (!leadership.held) belief.end('looked')
+        if (!leadership.held) belief.end(lossOf(leadership))
       }
       look()
       if (leadership.signal.aborted) belief.end(codeOf(leadership.signal.reason))
@@ -144,7 +157,7 @@ async function outsider(etcd: Etcd, scene: Scene, name: string): Promise<void> {
       look()
       belief.end()
       stopLooking()
-      await leadership.resign()
+      await inTime(scene, releaseMs(stage), 'resign', () => leadership.resign())
     } catch (error) {
       acquisition.settle('failed')
       if (!leaving.signal.aborted) expected(stage, error, 'campaign')
@@ -161,7 +174,7 @@ async function reign(scene: Scene, term: Term, acquisition: OpenAcquisition): Pr
   const { belief } = acquisition
   acquisition.settle('ok', { key: mapKey(term.key), token: term.fencingToken })
   const look = () => {
-    if (!term.held) belief.end('looked')
+    if (!term.held) belief.end(lossOf(term))
   }
   look()
   const stopLooking = process.onGoingOn(look)
@@ -175,14 +188,14 @@ async function reign(scene: Scene, term: Term, acquisition: OpenAcquisition): Pr
       await pause(process, random.exponential(150))
       look()
       if (random.chance(0.3))
-        await term
-          .proclaim(`${process.name} ${acquisition.id}.${slice}`)
-          .catch(error => expected(stage, error, 'proclaim'))
+        await inTime(scene, REQUEST_MS, 'proclaim', () =>
+          term.proclaim(`${process.name} ${acquisition.id}.${slice}`),
+        ).catch(error => expected(stage, error, 'proclaim'))
       if (random.chance(0.3)) await guardedWrite({ process, stage, handle: term, acquisition })
       if (random.chance(0.1))
-        await term
-          .transfer({ owner: `p${random.integer(1, stage.plan.processes)}` })
-          .catch(error => expected(stage, error, 'transfer'))
+        await inTime(scene, REQUEST_MS, 'transfer', () =>
+          term.transfer({ owner: `p${random.integer(1, stage.plan.processes)}` }),
+        ).catch(error => expected(stage, error, 'transfer'))
       look()
       if (term.signal.aborted) break
     }

@@ -21,5 +21,5 @@ export const lockAllWorkload: Workload = lockWorkload<JointHold>({
 })
 
 function wantedOf(names: readonly string[], how: 'lockAll' | 'tryLockAll'): Wanted<JointHold> {
-  return { names, take: (session, signal) => session[how](names, { signal }) }
+  return { names, tries: how === 'tryLockAll', take: (session, signal) => session[how](names, { signal }) }
 }

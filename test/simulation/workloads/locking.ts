@@ -1,17 +1,31 @@
-import { EtcdError, type Handle, type Session } from '../../../src/index.ts'
-import { hexOfLease, mapKey } from '../../../src/wire/bytes.ts'
+import type { Handle, Session } from '../../../src/index.ts'
+import { mapKey } from '../../../src/wire/bytes.ts'
 import type { LineRule } from '../../checkers/line-rule.ts'
 import type { FaultKind, Plan } from '../plan.ts'
 import type { Random } from '../random.ts'
 import type { OpenAcquisition } from '../recorder.ts'
 import type { SimulatedProcess } from '../simulated-process.ts'
 import { connected, pause, type Stage, type Workload } from '../stage.ts'
-import { codeOf, expected, guardedWrite, heldFromTheFirst, isHeld, whileInSession } from './acting.ts'
+import {
+  codeOf,
+  expected,
+  guardedWrite,
+  heldFromTheFirst,
+  inTime,
+  isHeld,
+  lossOf,
+  releaseMs,
+  whileInSession,
+} from './acting.ts'
 import { close, type Leg, passOn, relay } from './relay.ts'
+import type { Saying } from './said.ts'
+import { REQUEST_MS, standing } from './standing.ts'
 
 /** What somebody goes for: names whose lines it stands in, and how it takes them all. */
 export interface Wanted<Held> {
   readonly names: readonly string[]
+  /** Does it wait for nobody? */
+  readonly tries: boolean
   take(session: Session, signal: AbortSignal | undefined): Promise<Held | undefined>
 }
 
@@ -34,9 +48,12 @@ export interface Locks<Held extends Handle & Unlockable> {
   ruleOf?(line: string): LineRule
   /** How what was left with a lease is asked for again, by whoever goes on with the lease; undefined if it cannot be known. */
   again(hold: Held, plan: Plan): Wanted<Held> | undefined
+  /** How much longer whoever only tries may have to wait, once it has the lock. */
+  delayMs?(plan: Plan): number
   /** May others hold beside it? */
   isShared?(hold: Held): boolean
-  /** What else is done under it. */
+  /** What else is done under it, and as what it may fail. */
+  readonly does?: Saying
   meanwhile?(scene: {
     readonly process: SimulatedProcess
     readonly stage: Stage
@@ -130,15 +147,20 @@ async function takeUp(scene: Scene, { hold: before, acquisitions: had }: Owned):
 
 async function acquire(
   scene: Scene,
-  { take }: Wanted<Handle & Unlockable>,
+  { take, tries }: Wanted<Handle & Unlockable>,
   acquisitions: readonly OpenAcquisition[],
 ): Promise<(Handle & Unlockable) | undefined> {
-  const { process, stage, session, random } = scene
+  const { process, stage, session, random, locks } = scene
   const giveUp = random.chance(0.15) ? new AbortController() : undefined
   const timer =
     giveUp && process.setTimer(random.exponential(400), () => giveUp.abort(new Error('enough waited')))
   try {
-    const hold = await whileInSession(scene, 'lock', () => take(session, giveUp?.signal))
+    const prefixes = acquisitions.map(({ line }) => line)
+    const taking = () => take(session, giveUp?.signal)
+    const tryMs = REQUEST_MS + (locks.delayMs?.(stage.plan) ?? 0)
+    const hold = await whileInSession(scene, 'lock', () =>
+      standing(scene, prefixes, () => (tries ? inTime(scene, tryMs, 'try lock', taking) : taking())),
+    )
     if (hold === undefined) {
       for (const acquisition of acquisitions) acquisition.settle('failed')
       return undefined
@@ -154,8 +176,7 @@ async function acquire(
     return hold
   } catch (error) {
     for (const acquisition of acquisitions) acquisition.settle('failed')
-    if (EtcdError.is(error, 'LOCK_LOST')) lostIndeed(scene, acquisitions)
-    if (!giveUp?.signal.aborted) expected(stage, error, 'lock')
+    if (!giveUp?.signal.aborted) expected(stage, error, tries ? 'try lock' : 'lock')
     return undefined
   } finally {
     timer?.cancel()
@@ -176,19 +197,6 @@ function hadBefore(
   return had ?? (inherited !== undefined && locks.isShared?.(hold) === true ? id : undefined)
 }
 
-/** Whoever is told that its place is gone has none, unless somebody took it and it came back as a ghost. */
-function lostIndeed({ stage, session }: Scene, acquisitions: readonly OpenAcquisition[]): void {
-  const { cluster, recorder, plan } = stage
-  if (plan.hostile || !cluster.hasLease(session.leaseId)) return
-  const place = hexOfLease(session.leaseId)
-  // Where a session may stand more than once the key could be that of another task.
-  const isThere = ({ line, since }: OpenAcquisition) => {
-    const key = `${line}${place}`
-    return cluster.keys(line).includes(key) && !cluster.isUnleased(key) && !recorder.intervened(key, since)
-  }
-  if (acquisitions.every(isThere)) stage.unexpected(new Error('its place was said to be gone'), 'lock')
-}
-
 /** Some time under the lock: looks whether it still holds, writes what only its holder may. */
 async function work(scene: Scene, owned: Owned): Promise<void> {
   const { process, stage, session, random, locks, held } = scene
@@ -196,7 +204,7 @@ async function work(scene: Scene, owned: Owned): Promise<void> {
   const { recorder, plan } = stage
   held.add(owned)
   const look = () => {
-    if (!isHeld(stage, session, hold)) for (const { belief } of acquisitions) belief.end('looked')
+    if (!isHeld(stage, session, hold)) for (const { belief } of acquisitions) belief.end(lossOf(hold))
   }
   const stopLooking = process.onGoingOn(look)
   const sliceMs = holdMs(random, plan.ttl) / SLICES
@@ -207,7 +215,7 @@ async function work(scene: Scene, owned: Owned): Promise<void> {
       await guardedWrite({ process, stage, handle: hold, acquisition: acquisitions[0]! })
     await locks
       .meanwhile?.({ process, stage, session, random, hold })
-      .catch(error => expected(stage, error, 'meanwhile'))
+      .catch(error => expected(stage, error, locks.does ?? 'meddling'))
     if (hold.held && random.chance(0.015)) await passOn(scene)
   }
   look()
@@ -215,7 +223,9 @@ async function work(scene: Scene, owned: Owned): Promise<void> {
   for (const { belief } of acquisitions) belief.end()
   stopLooking()
   try {
-    await whileInSession({ process, stage, session }, 'unlock', () => hold.unlock())
+    await whileInSession(scene, 'unlock', () =>
+      inTime(scene, releaseMs(stage), 'unlock', () => hold.unlock()),
+    )
     // With the session over, the key goes with the lease, whenever the cluster ends that.
     for (const release of releases) release.settle(session.signal.aborted ? 'unknown' : 'ok')
     if (!session.signal.aborted) held.delete(owned)

@@ -8,6 +8,8 @@ import { disturbing, type Plan } from '../plan.ts'
 import { Random } from '../random.ts'
 import type { SimulatedProcess } from '../simulated-process.ts'
 import type { Stage } from '../stage.ts'
+import { inTime } from './acting.ts'
+import { REQUEST_MS } from './standing.ts'
 
 /** What more is asked of the locks of one play: in some nothing, in others by everybody who uses them. */
 export interface MutexTerms {
@@ -59,25 +61,28 @@ export class Meddlers {
 
   /** Asks the holder of some name, or takes the lock away from it, or leaves it alone. */
   async meddle(
-    { world }: SimulatedProcess,
+    cast: { readonly process: SimulatedProcess; readonly stage: Stage },
     session: Session,
     { random, someName }: { readonly random: Random; someName(): string },
   ): Promise<void> {
     const { asks, breaks } = this.#terms
+    const { world } = cast.stage
     const from = world.nowMs
     if (asks && random.chance(0.2)) {
-      const holder = await session
-        .mutex(someName())
-        .requestRevocation({ reason: 'simulated', ttl: REQUEST_TTL })
+      const mutex = session.mutex(someName())
+      const holder = await inTime(cast, 3 * REQUEST_MS, 'request to unlock', () =>
+        mutex.requestRevocation({ reason: 'simulated', ttl: REQUEST_TTL }),
+      )
       if (holder !== undefined) this.#asked.push(deed(holder, from, world.nowMs))
     } else if (breaks && random.chance(0.2)) {
       const mutex = session.mutex(someName())
-      const holder = await mutex.holder()
+      const holder = await inTime(cast, REQUEST_MS, 'holder', () => mutex.holder())
       if (holder === undefined) return
       // Whoever crashes before the answer may have taken it all the same.
       const broken = deed(holder, from, Infinity)
       this.#broken.add(broken)
-      const wasThere = await mutex.breakLock({ token: holder.createRevision })
+      const token = holder.createRevision
+      const wasThere = await inTime(cast, 2 * REQUEST_MS, 'break', () => mutex.breakLock({ token }))
       this.#broken.delete(broken)
       if (wasThere) this.#broken.add(deed(holder, from, world.nowMs))
     }

@@ -5,6 +5,7 @@ import type { Stage, Workload } from '../stage.ts'
 import { type Locks, lockWorkload, type Wanted } from './locking.ts'
 import { Meddlers, mutexTermsOf, REQUEST_TTL, tooSoon } from './mutex-terms.ts'
 import { leftLeases } from './relay.ts'
+import { REQUEST_MS } from './standing.ts'
 
 /** Below it are locks on things that are done once. */
 const JOBS = 'jobs/'
@@ -21,8 +22,13 @@ const mutexes: Locks<Hold> = {
   },
   each: plan => Array.from({ length: plan.lines }, (_, index) => wantedOf(plan, lineName(index), 'lock')),
   again: ({ name }, plan) => (name.startsWith(JOBS) ? onceOf(name, 'lock') : wantedOf(plan, name, 'lock')),
+  // It is asked whether somebody lost the lock, and then once more after that time.
+  delayMs: plan => {
+    const { lockDelayMs } = mutexTermsOf(plan).options
+    return lockDelayMs === undefined ? 0 : lockDelayMs + 2 * REQUEST_MS
+  },
   meanwhile: ({ process, stage, session, random }) =>
-    meddlersOf(stage).meddle(process, session, {
+    meddlersOf(stage).meddle({ process, stage }, session, {
       random,
       someName: () => someLine(random, stage.plan),
     }),
@@ -33,6 +39,7 @@ const locking = lockWorkload(mutexes)
 export const mutexWorkload: Workload = {
   ...locking,
   longestLeaseMs: 2000 * REQUEST_TTL,
+  maxHoldMs: (plan, line) => (line.startsWith(JOBS) ? undefined : mutexTermsOf(plan).options.maxHoldMs),
   afterwards: async (process, stage) => {
     await locking.afterwards(process, stage)
     const meddlers = meddlersOf(stage)
@@ -54,11 +61,19 @@ function meddlersOf(stage: Stage): Meddlers {
 
 function wantedOf(plan: Plan, name: string, how: 'lock' | 'tryLock'): Wanted<Hold> {
   const { options } = mutexTermsOf(plan)
-  return { names: [name], take: (session, signal) => session.mutex(name, options)[how]({ signal }) }
+  return {
+    names: [name],
+    tries: how === 'tryLock',
+    take: (session, signal) => session.mutex(name, options)[how]({ signal }),
+  }
 }
 
 function onceOf(name: string, how: 'lock' | 'tryLock'): Wanted<Hold> {
-  return { names: [name], take: (session, signal) => session.mutex(name)[how]({ signal }) }
+  return {
+    names: [name],
+    tries: how === 'tryLock',
+    take: (session, signal) => session.mutex(name)[how]({ signal }),
+  }
 }
 
 function someLine(random: Random, { lines }: Plan): string {

@@ -3,7 +3,9 @@ import { changingModes, readersAndWriters } from '../../checkers/line-rule.ts'
 import { checkWriterAlone } from '../../checkers/writer-alone.ts'
 import type { Plan } from '../plan.ts'
 import type { Stage, Workload } from '../stage.ts'
+import { inTime } from './acting.ts'
 import { type Locks, lockWorkload, type Wanted } from './locking.ts'
+import { REQUEST_MS } from './standing.ts'
 
 /** Names in which nobody changes its mode, so that the history alone tells who may be together. */
 const PLAIN = 'rw/'
@@ -30,13 +32,16 @@ export const rwMutexWorkload: Workload = lockWorkload<ReadWriteHold>({
   // A value that somebody wrote over no longer says what its place was granted for.
   spared: new Set(['key-overwritten']),
   ruleOf: line => (line.startsWith(PLAIN) ? readersAndWriters : changingModes),
-  meanwhile: async ({ stage, random, hold }) => {
+  does: 'change of mode',
+  meanwhile: async ({ process, stage, random, hold }) => {
     if (!hold.name.startsWith(CHANGING)) return
     together(stage, hold)
     if (!hold.held) return
     unsure.add(hold)
-    if (hold.mode === 'write' && random.chance(0.5)) await hold.downgrade()
-    else if (hold.mode === 'read' && random.chance(0.5)) await hold.tryUpgrade()
+    if (hold.mode === 'write' && random.chance(0.5))
+      await inTime({ process, stage }, REQUEST_MS, 'downgrade', () => hold.downgrade())
+    else if (hold.mode === 'read' && random.chance(0.5))
+      await inTime({ process, stage }, REQUEST_MS, 'upgrade', () => hold.tryUpgrade())
     unsure.delete(hold)
     together(stage, hold)
   },
@@ -78,7 +83,8 @@ const DEPRIVING: ReadonlySet<string> = new Set([
 ])
 
 function wantedOf(name: string, how: How): Wanted<ReadWriteHold> {
-  return { names: [name], take: (session, signal) => session.rwMutex(name)[how]({ signal }) }
+  const tries = how === 'tryReadLock' || how === 'tryWriteLock'
+  return { names: [name], tries, take: (session, signal) => session.rwMutex(name)[how]({ signal }) }
 }
 
 function namesOf({ lines }: Plan): readonly string[] {

@@ -1,15 +1,21 @@
 import type { Permit, Semaphore, Session } from '../../../src/index.ts'
 import { mapKey } from '../../../src/wire/bytes.ts'
+import { exact } from '../../checkers/assumptions.ts'
+import { checkLosses } from '../../checkers/lost-for-nothing.ts'
 import { checkPermitBeliefs, type PermitGrant } from '../../checkers/permit-beliefs.ts'
+import { permitTurns } from '../../checkers/permit-turns.ts'
 import { checkPermits, SLOT } from '../../checkers/permits.ts'
+import { checkTurns, type Turn } from '../../checkers/turns.ts'
 import { disturbing, type Plan } from '../plan.ts'
+import { leasesAreSafe, promptnessOf } from '../promptness.ts'
 import type { Random } from '../random.ts'
 import type { OpenAcquisition } from '../recorder.ts'
 import type { SimulatedProcess } from '../simulated-process.ts'
 import { connected, pause, type Stage, type Workload } from '../stage.ts'
-import { expected, heldFromTheFirst, isHeld, whileInSession } from './acting.ts'
+import { expected, heldFromTheFirst, inTime, isHeld, lossOf, releaseMs, whileInSession } from './acting.ts'
 import { ledger } from './ledger.ts'
 import { close, type Leg, passOn, relay } from './relay.ts'
+import { REQUEST_MS, standing } from './standing.ts'
 
 /** Processes that acquire permits, one or several, try, give up, change their number, and leave, orderly or not. */
 export const semaphoreWorkload: Workload = {
@@ -57,6 +63,8 @@ export const semaphoreWorkload: Workload = {
     const grants = grantsOf(stage).map(asGrant)
     for (const { rule, message } of checkPermitBeliefs(history, grants, { noticeMs: noticeMs(stage.plan) }))
       stage.unexpected(new Error(`${rule}: ${message}`), 'belief')
+    for (const words of lateGrants(stage)) stage.unexpected(new Error(words), 'a turn')
+    for (const words of lostForNothing(stage, grantsOf(stage))) stage.unexpected(new Error(words), 'a loss')
   },
 }
 
@@ -90,6 +98,8 @@ interface Grant {
   readonly resumes: string | undefined
   readonly at: number
   until: number
+  /** Why it is no longer relied on, if it was lost. */
+  loss?: string | undefined
 }
 
 const grantsOf = ledger<Grant>()
@@ -114,7 +124,9 @@ async function player(scene: Scene): Promise<void> {
     semaphores.set(name, semaphore)
     if (random.chance(0.05)) {
       const permits = random.integer(1, PERMITS_AT_MOST)
-      await semaphore.resize(permits).catch(error => expected(stage, error, 'resize'))
+      await inTime(scene, 2 * REQUEST_MS, 'resize', () => semaphore.resize(permits)).catch(error =>
+        expected(stage, error, 'resize'),
+      )
     } else await use(scene, name, semaphore)
   }
 }
@@ -129,7 +141,7 @@ async function takeUp(scene: Scene, { name, keys }: Grant): Promise<void> {
 async function use(scene: Scene, name: string, semaphore: Semaphore, count?: number): Promise<boolean> {
   const { process, stage, session, random, inherited, held } = scene
   const acquisition = stage.recorder.acquisition(process, `${name}/`)
-  const permit = await acquire(scene, semaphore, count)
+  const permit = await acquire(scene, name, semaphore, count)
   acquisition.settle(permit === undefined ? 'failed' : 'ok')
   // Its line is none of the kind the other checkers know.
   acquisition.forget()
@@ -153,10 +165,12 @@ async function use(scene: Scene, name: string, semaphore: Semaphore, count?: num
     grant.until = Math.min(grant.until, stage.world.nowMs)
   }
   const look = () => {
-    if (!isHeld(stage, session, permit)) end()
+    if (isHeld(stage, session, permit)) return
+    if (grant.until === Infinity) grant.loss = lossOf(permit)
+    end()
   }
   look()
-  permit.signal.addEventListener('abort', end, { once: true })
+  permit.signal.addEventListener('abort', look, { once: true })
   const stopLooking = process.onGoingOn(look)
   for (let slice = 0; slice < 2 && permit.held; slice++) {
     await pause(process, holdMs(random, stage.plan.ttl) / 2)
@@ -165,26 +179,36 @@ async function use(scene: Scene, name: string, semaphore: Semaphore, count?: num
   }
   end()
   stopLooking()
-  await whileInSession(scene, 'release', () => permit.release()).catch(error =>
-    expected(stage, error, 'release'),
-  )
+  await whileInSession(scene, 'release', () =>
+    inTime(scene, releaseMs(stage), 'release', () => permit.release()),
+  ).catch(error => expected(stage, error, 'release'))
   if (!session.signal.aborted) held.delete(grant)
   return true
 }
 
-async function acquire(scene: Scene, semaphore: Semaphore, again?: number): Promise<Permit | undefined> {
+async function acquire(
+  scene: Scene,
+  name: string,
+  semaphore: Semaphore,
+  again?: number,
+): Promise<Permit | undefined> {
   const { process, stage, random } = scene
   const giveUp = random.chance(0.2) ? new AbortController() : undefined
   const timer =
     giveUp && process.setTimer(random.exponential(400), () => giveUp.abort(new Error('enough waited')))
   const count = again ?? (random.chance(0.3) ? random.integer(2, 3) : 1)
+  const how = again === undefined && random.chance(0.2) ? 'tryAcquire' : 'acquire'
   try {
-    const how = again === undefined && random.chance(0.2) ? 'tryAcquire' : 'acquire'
-    const permit = await whileInSession(scene, how, () => semaphore[how]({ count, signal: giveUp?.signal }))
+    const options = { count, signal: giveUp?.signal }
+    const permit = await whileInSession<Permit | undefined>(scene, how, () =>
+      how === 'tryAcquire'
+        ? inTime(scene, REQUEST_MS, how, () => semaphore.tryAcquire(options))
+        : standing(scene, [`${name}/w/`], () => semaphore.acquire(options)),
+    )
     if (permit !== undefined) heldFromTheFirst(scene, permit, 'acquire')
     return permit
   } catch (error) {
-    if (!giveUp?.signal.aborted) expected(stage, error, 'acquire')
+    if (!giveUp?.signal.aborted) expected(stage, error, how === 'acquire' ? how : 'try acquire')
     return undefined
   } finally {
     timer?.cancel()
@@ -196,6 +220,42 @@ function noticeMs({ drift, latencyMs, spikeChance, spikeMs, faults, ttl }: Plan)
   const isSlow = faults.some(kind => disturbing.has(kind))
   const travelsMs = 20 * latencyMs + (spikeChance > 0 ? 4 * spikeMs : 0)
   return 1000 / (1 - drift) + travelsMs + (isSlow ? ttl * 1000 + 10_000 : 0)
+}
+
+/** Whoever is the first in line has its permits when there are enough, and not only when it looks again. */
+function lateGrants(stage: Stage): string[] {
+  const { plan, cluster, recorder } = stage
+  if (plan.hostile) return []
+  const grants = grantsOf(stage)
+  const turns = [...new Set(grants.map(({ name }) => name))].flatMap(name => {
+    const turnAt = permitTurns(cluster.log, name)
+    return grants.flatMap(({ token, process, asked, at, resumes, ...grant }): Turn[] => {
+      const turn = grant.name === name && resumes === undefined ? turnAt.get(token) : undefined
+      if (turn === undefined) return []
+      const what = `granted permits of ${name} with token ${token}`
+      return [{ id: asked.id, process: process.name, turnAt: turn, toldAt: at, what }]
+    })
+  })
+  return checkTurns(turns, recorder.stalls, promptnessOf(plan, plan.seconds * 1000)).map(
+    ({ message }) => message,
+  )
+}
+
+/** Permits are said to be lost when one of those that were given as one is gone, and not before. */
+function lostForNothing({ plan, cluster, recorder }: Stage, grants: readonly Grant[]): string[] {
+  const acquisitions = grants.flatMap(grant =>
+    grant.keys.map(key => ({
+      ...asGrant(grant),
+      outcome: 'ok' as const,
+      key,
+      believedUntil: grant.until,
+      ...(grant.loss === undefined ? {} : { loss: grant.loss }),
+    })),
+  )
+  const assumptions = { ...exact, hostile: plan.hostile, leasesAreSafe: leasesAreSafe(plan) }
+  return checkLosses({ ...recorder.history(cluster.log), acquisitions }, assumptions).map(
+    ({ message }) => message,
+  )
 }
 
 /** As the checkers know it. */

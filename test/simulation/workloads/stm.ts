@@ -1,9 +1,10 @@
-import { type Etcd, EtcdError } from '../../../src/index.ts'
+import type { Etcd } from '../../../src/index.ts'
 import { Bank, balance, Poor } from '../../support/bank.ts'
 import { ObservedRun } from '../../support/observed-run.ts'
 import type { Random } from '../random.ts'
 import type { SimulatedProcess } from '../simulated-process.ts'
 import { connected, pause, type Stage, type Workload } from '../stage.ts'
+import { expected } from './acting.ts'
 import { outcomeOf } from './outcome.ts'
 
 const bank = new Bank('stm/account/', ['a', 'b', 'c', 'd'])
@@ -180,8 +181,7 @@ async function transact(
     record.settle(
       error instanceof Impatient ? 'unknown' : error instanceof Poor ? 'failed' : outcomeOf(error),
     )
-    if (!EtcdError.is(error) && !(error instanceof Impatient) && !(error instanceof Poor))
-      stage.unexpected(error, 'stm')
+    if (!(error instanceof Impatient) && !(error instanceof Poor)) expected(stage, error, 'stm')
   } finally {
     timer.cancel()
   }
