@@ -47,3 +47,21 @@ test('whatever is told twice, in another order, or never happened, is told', t =
   t.not(told(head(2n, 3n)), undefined, 'a proclamation that was none')
   t.not(told(...all, undefined), undefined, 'a vacancy at the end')
 })
+
+test('whoever is owed more than it was told has missed the end', t => {
+  const owed = (owedUntil: bigint, ...heads: readonly (Head | undefined)[]) =>
+    checkObserver(log, { line: 'l/', told: heads, owedUntil })
+  for (let from = 0; from < all.length; from++)
+    for (let to = from + 1; to <= all.length; to++) {
+      const some = all.slice(from, to)
+      // One who saw vacancies only may have seen the last of them.
+      if (some.every(one => one === undefined)) continue
+      // Each of them began with one of these revisions.
+      for (const [index, since] of [1n, 2n, 5n, 6n, 7n, 8n].entries())
+        t.is(owed(since, ...some) === undefined, index < to, `${from} to ${to}, owed until ${since}`)
+    }
+  t.regex(owed(8n) ?? '', /leader of 8/)
+  t.is(owed(0n), undefined)
+  t.is(owed(7n, undefined), undefined)
+  t.regex(owed(8n, undefined) ?? '', /leader of 8/)
+})

@@ -11,31 +11,48 @@ export interface Observed {
   /** The prefix all places of the line share, with its trailing slash. */
   readonly line: string
   readonly told: readonly (Head | undefined)[]
+  /** It was to be told of everything up to this revision before it left. Absent: of what it was told of. */
+  readonly owedUntil?: bigint
+}
+
+/** Who was at the head from a commit on. */
+interface Reign {
+  readonly head: Head | undefined
+  readonly since: bigint
 }
 
 /**
  * An observer is told of every change of leader and of every proclamation, in order, from when it began on. Returns
  * what was left out or invented, in words.
  */
-export function checkObserver(log: readonly Commit[], { line, told }: Observed): string | undefined {
-  const truth = headsOf(log, line)
+export function checkObserver(
+  log: readonly Commit[],
+  { line, told, owedUntil = 0n }: Observed,
+): string | undefined {
+  const reigns = headsOf(log, line)
+  const truth = reigns.map(({ head }) => head)
+  const owed = reigns.findLastIndex(({ since }) => since <= owedUntil)
+  const missed = `of ${line} ${wordsOf(truth[owed])} was not told`
   const known = told.findIndex(head => head !== undefined)
-  if (known < 0)
-    return told.length > 1 ? `of ${line} a vacancy was told ${told.length} times in a row` : undefined
+  if (known < 0) {
+    if (told.length > 1) return `of ${line} a vacancy was told ${told.length} times in a row`
+    const isTold = told.length > 0 && truth.includes(undefined, owed)
+    return owedUntil > 0n && !isTold ? missed : undefined
+  }
   const start = truth.findIndex(head => isSame(head, told[known])) - known
   if (start + known < 0) return `of ${line} ${wordsOf(told[known])} was told, who never led`
   const wrong = told.findIndex((head, index) => {
     const at = start + index
     return at < 0 || at >= truth.length || !isSame(head, truth[at])
   })
-  if (wrong < 0) return undefined
+  if (wrong < 0) return start + told.length <= owed ? missed : undefined
   return `of ${line} ${wordsOf(told[wrong])} was told where ${wordsOf(truth[start + wrong])} led`
 }
 
 /** Who was at the head after each commit that changed that. Before the first there was nobody. */
-function headsOf(log: readonly Commit[], line: string): readonly (Head | undefined)[] {
+function headsOf(log: readonly Commit[], line: string): readonly Reign[] {
   const live = new Map<string, Head>()
-  const heads: (Head | undefined)[] = [undefined]
+  const reigns: Reign[] = [{ head: undefined, since: 0n }]
   for (const { revision, changes } of log) {
     const ours = changes.filter(({ key }) => key.startsWith(line))
     if (ours.length === 0) continue
@@ -47,9 +64,9 @@ function headsOf(log: readonly Commit[], line: string): readonly (Head | undefin
       (first, one) => (first === undefined || one.createRevision < first.createRevision ? one : first),
       undefined,
     )
-    if (!isSame(head, heads.at(-1))) heads.push(head)
+    if (!isSame(head, reigns.at(-1)?.head)) reigns.push({ head, since: revision })
   }
-  return heads
+  return reigns
 }
 
 function isSame(one: Head | undefined, other: Head | undefined): boolean {

@@ -36,6 +36,13 @@ export interface Belief {
   end(loss?: string): void
 }
 
+/** What somebody watches. */
+export interface OpenWatch {
+  told(one: Told): void
+  /** Nobody watches any more; all up to this revision was to be told by then. */
+  left(owedUntil: bigint): void
+}
+
 /** A session somebody relies on. */
 export interface OpenSession {
   readonly process: SimulatedProcess
@@ -156,10 +163,7 @@ export class Recorder {
     }))
   }
 
-  watch(
-    process: SimulatedProcess,
-    facts: Pick<Watched, 'from' | 'to' | 'since'>,
-  ): { told(one: Told): void; readonly toldUntil: bigint } {
+  watch(process: SimulatedProcess, facts: Pick<Watched, 'from' | 'to' | 'since'>): OpenWatch {
     const told: Told[] = []
     const entry: Mutable<Watched> = {
       id: this.#nextId('w'),
@@ -174,8 +178,8 @@ export class Recorder {
         told.push(one)
         entry.toldUntil = one.revision
       },
-      get toldUntil() {
-        return entry.toldUntil
+      left: owedUntil => {
+        if (owedUntil > entry.toldUntil) entry.toldUntil = owedUntil
       },
     }
   }
