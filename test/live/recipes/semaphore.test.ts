@@ -638,6 +638,27 @@ test('a claim of the head whose answer was lost is found', async t => {
   t.true(holders.every(({ createRevision }) => createRevision === permit.fencingToken))
 })
 
+test('the head of the line goes on when its request fails in time, and finds what it took', async t => {
+  const { net, session } = await sessionPlayer(t, server(), {}, { requestTimeoutMs: 1500 })
+  const other = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const gate = await other.session.semaphore(name, { permits: 2 }).acquire({ count: 2 })
+  const waiting = session.semaphore(name, { permits: 2 }).acquire({ count: 2 })
+  await net.watching(watchOfSlots(name))
+  await quiet(net)
+  const trap = net.stopAnswers(methods.txn, takes(name))
+  await gate.release()
+  await trap.caught()
+  // Only when the time of the first is over it asks again.
+  const again = await Promise.race([trap.caught(), waiting])
+  t.true('deliver' in again)
+  trap.off()
+  if ('deliver' in again) await again.deliver()
+  const permit = await waiting
+  t.deepEqual(permit.slots, [0, 1])
+  t.true(permit.held)
+})
+
 test('what is said of a semaphore is what there is', async t => {
   const { etcd, session } = await sessionPlayer(t, server(), { owner: 'printer' })
   const quietOne = await sessionPlayer(t, server(), { metadata: 'none' })

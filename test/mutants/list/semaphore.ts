@@ -81,6 +81,20 @@ export const semaphore: readonly Mutant[] = [
     simulations: ['semaphore'],
   },
   {
+    name: 'semaphore-head-gives-up-in-passing-trouble',
+    promise: 'waiting for permits ends by the grant, the signal or the session, not by trouble that passes',
+    file: 'recipes/internal/semaphore/slot-head.ts',
+    find: "isFinal(error) || error.code === 'PROTOCOL'",
+    replace: "isFinal(error) || error.code !== 'CANCELLED'",
+    tests: [
+      by(
+        'live/recipes/semaphore',
+        'the head of the line goes on when its request fails in time, and finds what it took',
+      ),
+    ],
+    simulations: ['semaphore'],
+  },
+  {
     name: 'semaphore-gives-what-was-left-unseen',
     promise: 'a permit that was left with a lease is given only if it is still there',
     file: 'recipes/internal/semaphore/left-slots.ts',
