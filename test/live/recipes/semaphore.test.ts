@@ -650,7 +650,7 @@ test('the head of the line goes on when its request fails in time, and finds wha
   await gate.release()
   await trap.caught()
   // Only when the time of the first is over it asks again.
-  const again = await Promise.race([trap.caught(), waiting])
+  const again = await Promise.race([trap.caught(2), waiting])
   t.true('deliver' in again)
   trap.off()
   if ('deliver' in again) await again.deliver()
