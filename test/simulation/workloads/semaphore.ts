@@ -6,7 +6,7 @@ import { checkLosses } from '../../checkers/lost-for-nothing.ts'
 import { permitTurns } from '../../checkers/permit-turns.ts'
 import { checkTokens } from '../../checkers/tokens.ts'
 import { checkTurns, type Turn } from '../../checkers/turns.ts'
-import { leasesAreSafe, promptnessOf } from '../promptness.ts'
+import { healedAtMs, leasesAreSafe, promptnessOf } from '../promptness.ts'
 import type { Random } from '../random.ts'
 import type { OpenAcquisition } from '../recorder.ts'
 import type { SimulatedProcess } from '../simulated-process.ts'
@@ -280,9 +280,10 @@ function lateGrants(stage: Stage): string[] {
       return [{ id: asked.id, process: process.name, turnAt: turn, toldAt: at, what }]
     })
   })
-  return checkTurns(turns, recorder.stalls, promptnessOf(plan, plan.seconds * 1000)).map(
-    ({ message }) => message,
-  )
+  const promptness = promptnessOf(plan, plan.seconds * 1000)
+  // The turn alone gives nothing: permits are written, and where there is no space they are not until there is.
+  const from = plan.faults.includes('no-space') ? healedAtMs(plan.seconds) : promptness.from
+  return checkTurns(turns, recorder.stalls, { ...promptness, from }).map(({ message }) => message)
 }
 
 /** Permits are said to be lost when one of those that were given as one is gone, and not before. */
