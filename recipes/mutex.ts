@@ -145,7 +145,7 @@ export class Mutex extends MutexView {
   async lock(options: LockOptions = {}): Promise<Hold> {
     const { signal } = checkedLock(options, 'lock')
     const claim = await acquire(this.#session, [this.#wish()], signal)
-    if (this.#delay !== undefined) await this.#delay.pass(claim, signal)
+    if (this.#delay !== undefined) await this.#delay.pass(claim, signal, 'lock')
     return this.#hold(claim)
   }
 
@@ -158,7 +158,7 @@ export class Mutex extends MutexView {
     const { signal } = checkedLock(options, 'tryLock')
     const claim = await tryAcquire(this.#session, [this.#wish()], signal)
     if (claim === undefined) return undefined
-    if (this.#delay !== undefined) await this.#delay.pass(claim, signal)
+    if (this.#delay !== undefined) await this.#delay.pass(claim, signal, 'tryLock')
     return this.#hold(claim)
   }
 

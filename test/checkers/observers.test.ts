@@ -33,6 +33,7 @@ test('whoever is told all that happened from some point on is told the truth', t
 interface Facts {
   readonly log: readonly Commit[]
   readonly told: readonly (Head | undefined)[]
+  readonly owedUntil: bigint
 }
 
 /** An election of some length beside another, and what an observer was told of a part of it. */
@@ -41,6 +42,8 @@ function drawn(seed: number): Facts {
   const live: { readonly key: string; readonly createRevision: bigint; version: bigint }[] = []
   const log: Commit[] = []
   const heads: (Head | undefined)[] = [undefined]
+  /** When each of them began. */
+  const since: bigint[] = [0n]
   for (let index = 0; index < 50; index += 1) {
     const revision = BigInt(index + 2)
     const kind = random()
@@ -70,9 +73,11 @@ function drawn(seed: number): Facts {
       const modRevision = wrote === undefined ? lastWrite(log, first.key) : revision
       heads.push({ createRevision: first.createRevision, modRevision })
     }
+    if (heads.length > since.length) since.push(revision)
   }
   const from = integer(random, 0, 3)
-  return { log, told: heads.slice(from, heads.length - integer(random, 0, 3)) }
+  const to = heads.length - integer(random, 0, 3)
+  return { log, told: heads.slice(from, to), owedUntil: since[to - 1]! }
 }
 
 function lastWrite(log: readonly Commit[], key: string): bigint {
@@ -224,6 +229,14 @@ const kinds: readonly Kind<Facts>[] = [
     },
   },
   {
+    title: 'the last of them are not told',
+    rules: ['leader-untold'],
+    corrupt: ({ told }, random) => {
+      told.splice(-integer(random, 1, 3))
+      return told.some(head => head !== undefined)
+    },
+  },
+  {
     title: 'nothing but vacancies is told',
     rules: ['vacancy-repeated'],
     corrupt: (draft, random) => {
@@ -236,6 +249,28 @@ const kinds: readonly Kind<Facts>[] = [
 tellsBadHistories<Facts, Kind<Facts>>({
   name: 'the checker of observers',
   good: drawn,
-  check: facts => checkObserver(facts.log, { line: 'l/', told: facts.told }),
+  check: ({ log, told, owedUntil }) => checkObserver(log, { line: 'l/', told, owedUntil }),
   kinds,
+})
+
+test('whoever is owed more than it was told has missed the end', t => {
+  const owed = (owedUntil: bigint, ...heads: readonly (Head | undefined)[]) =>
+    checkObserver(log, { line: 'l/', told: heads, owedUntil }).map(({ rule }) => rule)
+  for (let from = 0; from < all.length; from++)
+    for (let to = from + 1; to <= all.length; to++) {
+      const some = all.slice(from, to)
+      // One who saw vacancies only may have seen the last of them.
+      if (some.every(one => one === undefined)) continue
+      // Each of them began with one of these revisions.
+      for (const [index, since] of [1n, 2n, 5n, 6n, 7n, 8n].entries())
+        t.deepEqual(
+          owed(since, ...some),
+          index < to ? [] : ['leader-untold'],
+          `${from} to ${to}, owed until ${since}`,
+        )
+    }
+  t.deepEqual(owed(8n), ['leader-untold'])
+  t.deepEqual(owed(0n), [])
+  t.deepEqual(owed(7n, undefined), [])
+  t.deepEqual(owed(8n, undefined), ['leader-untold'])
 })

@@ -11,16 +11,29 @@ export interface Observed {
   /** The prefix all places of the line share, with its trailing slash. */
   readonly line: string
   readonly told: readonly (Head | undefined)[]
+  /** It was to be told of everything up to this revision before it left. Absent: of what it was told of. */
+  readonly owedUntil?: bigint
+}
+
+/** Who was at the head from a commit on. */
+interface Reign {
+  readonly head: Head | undefined
+  readonly since: bigint
 }
 
 /** An observer is told of every change of leader and of every proclamation, in order, from when it began on. */
-export function checkObserver(log: readonly Commit[], { line, told }: Observed): Violation[] {
-  const truth = headsOf(log, line)
+export function checkObserver(log: readonly Commit[], { line, told, owedUntil = 0n }: Observed): Violation[] {
+  const reigns = headsOf(log, line)
+  const truth = reigns.map(({ head }) => head)
+  const owed = reigns.findLastIndex(({ since }) => since <= owedUntil)
+  const missed = () => [wrong('leader-untold', `of ${line} ${wordsOf(truth[owed])} was not told`)]
   const known = told.findIndex(head => head !== undefined)
-  if (known < 0)
-    return told.length > 1
-      ? [wrong('vacancy-repeated', `of ${line} a vacancy was told ${told.length} times in a row`)]
-      : []
+  if (known < 0) {
+    if (told.length > 1)
+      return [wrong('vacancy-repeated', `of ${line} a vacancy was told ${told.length} times in a row`)]
+    const isTold = told.length > 0 && truth.includes(undefined, owed)
+    return owedUntil > 0n && !isTold ? missed() : []
+  }
   const first = truth.findIndex(head => isSame(head, told[known]))
   if (first < 0)
     return [wrong('leader-invented', `of ${line} ${wordsOf(told[known])} was told, who never led`)]
@@ -32,7 +45,7 @@ export function checkObserver(log: readonly Commit[], { line, told }: Observed):
     const words = `of ${line} ${wordsOf(head)} was told where ${wordsOf(truth[at])} led`
     return [wrong(isTrue ? 'leader-out-of-place' : 'leader-invented', words)]
   }
-  return []
+  return start + told.length <= owed ? missed() : []
 }
 
 function wrong(rule: string, words: string): Violation {
@@ -40,9 +53,9 @@ function wrong(rule: string, words: string): Violation {
 }
 
 /** Who was at the head after each commit that changed that. Before the first there was nobody. */
-function headsOf(log: readonly Commit[], line: string): readonly (Head | undefined)[] {
+function headsOf(log: readonly Commit[], line: string): readonly Reign[] {
   const live = new Map<string, Head>()
-  const heads: (Head | undefined)[] = [undefined]
+  const reigns: Reign[] = [{ head: undefined, since: 0n }]
   for (const { revision, changes } of log) {
     const ours = changes.filter(({ key }) => key.startsWith(line))
     if (ours.length === 0) continue
@@ -54,9 +67,9 @@ function headsOf(log: readonly Commit[], line: string): readonly (Head | undefin
       (first, one) => (first === undefined || one.createRevision < first.createRevision ? one : first),
       undefined,
     )
-    if (!isSame(head, heads.at(-1))) heads.push(head)
+    if (!isSame(head, reigns.at(-1)?.head)) reigns.push({ head, since: revision })
   }
-  return heads
+  return reigns
 }
 
 function isSame(one: Head | undefined, other: Head | undefined): boolean {

@@ -39,6 +39,13 @@ export interface Belief {
 /** What there is to see of a session, its user's or one that a recipe has for itself. */
 export type SessionInView = Pick<Session, 'leaseId' | 'state' | 'remainingMs' | 'signal'>
 
+/** What somebody watches. */
+export interface OpenWatch {
+  told(one: Told): void
+  /** Nobody watches any more; all up to this revision was to be told by then. */
+  left(owedUntil: bigint): void
+}
+
 /** A session somebody relies on. */
 export interface OpenSession {
   readonly process: SimulatedProcess
@@ -164,10 +171,7 @@ export class Recorder {
     }))
   }
 
-  watch(
-    process: SimulatedProcess,
-    facts: Pick<Watched, 'from' | 'to' | 'since'>,
-  ): { told(one: Told): void; readonly toldUntil: bigint } {
+  watch(process: SimulatedProcess, facts: Pick<Watched, 'from' | 'to' | 'since'>): OpenWatch {
     const told: Told[] = []
     const entry: Mutable<Watched> = {
       id: this.#nextId('w'),
@@ -182,8 +186,8 @@ export class Recorder {
         told.push(one)
         entry.toldUntil = one.revision
       },
-      get toldUntil() {
-        return entry.toldUntil
+      left: owedUntil => {
+        if (owedUntil > entry.toldUntil) entry.toldUntil = owedUntil
       },
     }
   }

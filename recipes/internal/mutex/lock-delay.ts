@@ -10,8 +10,10 @@ import { CompareResult, CompareTarget } from '../../../src/wire/gen/rpc.g.ts'
 import { methods } from '../../../src/wire/methods.ts'
 import { type Attempt, type Claim, claimFailed, endTurns, untilGivenUp } from '../line/claim.ts'
 import { placeGone } from '../line/place.ts'
+import { isFinal } from '../trouble.ts'
 
 const PERSIST = { initialMs: 50, maxMs: 2000 }
+const AGAIN_MS = 500
 const NO_END = new Uint8Array(0)
 
 /**
@@ -38,9 +40,13 @@ export class LockDelay {
     this.#delayMs = delayMs
   }
 
-  /** Resolves with the claim when nobody who lost it can be at it any more. Gives it up when it rejects. */
-  pass(claim: Claim, signal: AbortSignal | undefined): Promise<Claim> {
-    return untilGivenUp(this.#session, new Passage(this.#session, this, claim, this.#delayMs), signal)
+  /**
+   * Resolves with the claim when nobody who lost it can be at it any more. Gives it up when it rejects. Whoever has
+   * waited for the lock does not lose it to trouble that passes; whoever only tries is told.
+   */
+  pass(claim: Claim, signal: AbortSignal | undefined, how: 'lock' | 'tryLock'): Promise<Claim> {
+    const times = { delayMs: this.#delayMs, againMs: how === 'lock' ? AGAIN_MS : undefined }
+    return untilGivenUp(this.#session, new Passage(this.#session, this, claim, times), signal)
   }
 
   /** Is the lock ours without delay? Throws LOCK_LOST if it is not ours at all. One round trip. */
@@ -139,21 +145,29 @@ class Passage implements Attempt<Claim> {
   readonly #delay: LockDelay
   readonly #claim: Claim
   readonly #delayMs: number
+  /** After which it is asked again what got no answer; undefined if that is told. */
+  readonly #againMs: number | undefined
   readonly #abandoned = new LazyAbort()
 
-  constructor(session: SessionContext, delay: LockDelay, claim: Claim, delayMs: number) {
+  constructor(
+    session: SessionContext,
+    delay: LockDelay,
+    claim: Claim,
+    { delayMs, againMs }: { readonly delayMs: number; readonly againMs: number | undefined },
+  ) {
     this.#session = session
     this.#delay = delay
     this.#claim = claim
     this.#delayMs = delayMs
+    this.#againMs = againMs
   }
 
   async run(): Promise<Claim> {
     try {
-      if (!(await this.#delay.mark(this.#claim, 'mine', this.#abandoned))) {
+      if (!(await this.#mark('mine'))) {
         await sleep(this.#session.engine.runtime, this.#delayMs, this.#abandoned.signal)
         this.#abandoned.throwIfAborted()
-        await this.#delay.mark(this.#claim, 'anybody', this.#abandoned)
+        await this.#mark('anybody')
       }
       await this.#session.reliable()
       this.#abandoned.throwIfAborted()
@@ -161,6 +175,18 @@ class Passage implements Attempt<Claim> {
     } catch (error) {
       this.#session.background(this.#delay.release(this.#claim, () => {}))
       throw claimFailed(this.#session, error)
+    }
+  }
+
+  async #mark(whose: 'mine' | 'anybody'): Promise<boolean> {
+    for (;;) {
+      try {
+        return await this.#delay.mark(this.#claim, whose, this.#abandoned)
+      } catch (error) {
+        if (this.#againMs === undefined || !EtcdError.is(error) || isFinal(error)) throw error
+        await sleep(this.#session.engine.runtime, this.#againMs, this.#abandoned.signal)
+        this.#abandoned.throwIfAborted()
+      }
     }
   }
 

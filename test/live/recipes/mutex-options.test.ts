@@ -100,6 +100,26 @@ test('after a loss nobody is told that it has the lock before the delay is over'
   await (await mutex.lock()).unlock()
 })
 
+test('whoever has waited for a lock with a delay does not lose it to trouble that passes; whoever tries is told', async t => {
+  const { net, session } = await sessionPlayer(t, server(), {}, { requestTimeoutMs: 1500 })
+  const name = nameOf(t)
+  const mutex = session.mutex(name, { lockDelayMs: DELAY_MS })
+  const trap = net.stopAnswers(methods.txn, writes(`${name}.delay`))
+  const locking = mutex.lock()
+  await trap.caught()
+  // Only when the time of the first is over it asks again.
+  const again = await Promise.race([trap.caught(2), locking])
+  if (!('deliver' in again)) return t.fail('it was told without an answer')
+  trap.off()
+  await again.deliver()
+  const hold = await locking
+  t.true(hold.held)
+  await hold.unlock()
+  const tried = net.stopAnswers(methods.txn, writes(`${name}.delay`))
+  await t.throwsAsync(mutex.tryLock(), { code: 'TIMEOUT' } as object)
+  tried.off()
+})
+
 test('whoever gives up while it waits out the delay leaves the delay to the next', async t => {
   const runtime = testRuntime()
   const { etcd, net, session } = await sessionPlayer(t, server(), {}, { runtime })

@@ -220,6 +220,19 @@ export const semaphore: readonly Mutant[] = [
     ],
   },
   {
+    name: 'lock-with-delay-lost-to-passing-trouble',
+    promise: 'waiting for a lock ends by the grant, the signal or the session, not by trouble that passes',
+    file: 'recipes/internal/mutex/lock-delay.ts',
+    find: "againMs: how === 'lock' ? AGAIN_MS : undefined",
+    replace: "againMs: how === 'lock' ? undefined : AGAIN_MS",
+    tests: [
+      by(
+        'live/recipes/mutex-options',
+        'whoever has waited for a lock with a delay does not lose it to trouble that passes; whoever tries is told',
+      ),
+    ],
+  },
+  {
     name: 'lock-delay-not-waited',
     promise: 'after a loss nobody believes before the delay is over',
     file: 'recipes/internal/mutex/lock-delay.ts',

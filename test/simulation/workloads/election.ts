@@ -19,10 +19,11 @@ import {
   whileInSession,
 } from './acting.ts'
 import { ledger } from './ledger.ts'
+import { owedTo } from './owed.ts'
 import { close, type Leg, passOn, relay } from './relay.ts'
 import { REQUEST_MS, standing } from './standing.ts'
 
-const observedIn = ledger<Observed>()
+const observedIn = ledger<{ -readonly [Name in keyof Observed]: Observed[Name] }>()
 
 /** Processes that campaign, proclaim, give up waiting and resign, orderly or not, and one task each that observes. */
 export const electionWorkload: Workload = {
@@ -194,7 +195,9 @@ async function observer(etcd: Etcd, process: SimulatedProcess, stage: Stage, ran
     const timer = process.setTimer(random.exponential(15_000), () => leave.abort(new Error('enough seen')))
     const stop = untilOver(process, stage, () => leave.abort(new Error('the play is over')))
     const told: (LeaderSeen | undefined)[] = []
-    observedIn(stage).push({ line: `${name}/`, told })
+    const observed: ReturnType<typeof observedIn>[number] = { line: `${name}/`, told }
+    observedIn(stage).push(observed)
+    const beganAt = stage.world.nowMs
     try {
       for await (const leader of etcd.election(name).observe({ signal: leave.signal })) {
         told.push(leader && seenOf(leader))
@@ -204,6 +207,7 @@ async function observer(etcd: Etcd, process: SimulatedProcess, stage: Stage, ran
       }
     } catch (error) {
       if (!leave.signal.aborted) expected(stage, error, 'observe')
+      else observed.owedUntil = owedTo(stage, process, beganAt)
     } finally {
       timer.cancel()
       stop()

@@ -7,6 +7,7 @@ import type { SimulatedProcess } from '../simulated-process.ts'
 import { connected, pause, type Stage, type Workload } from '../stage.ts'
 import { expected, inTime, untilOver } from './acting.ts'
 import { outcomeOf } from './outcome.ts'
+import { owedTo } from './owed.ts'
 import { REQUEST_MS } from './standing.ts'
 
 const KEYS = ['kv/a', 'kv/b', 'kv/c', 'kv/d']
@@ -117,6 +118,7 @@ async function watcher(etcd: Etcd, scene: Scene): Promise<void> {
     const since = await startOf(etcd, scene)
     if (since === undefined) continue
     const record = stage.recorder.watch(process, { ...RANGE, since })
+    const beganAt = stage.world.nowMs
     const leave = new AbortController()
     // Even a watcher that could go on for ever begins anew now and then.
     const timer = process.setTimer(random.exponential(15_000), () => leave.abort(new Error('enough watched')))
@@ -134,6 +136,7 @@ async function watcher(etcd: Etcd, scene: Scene): Promise<void> {
       }
     } catch (error) {
       if (!leave.signal.aborted) expected(stage, error, 'watch')
+      else record.left(owedTo(stage, process, beganAt))
     } finally {
       timer.cancel()
       stop()

@@ -159,7 +159,12 @@ async function acquire(
     const taking = () => take(session, giveUp?.signal)
     const tryMs = REQUEST_MS + (locks.delayMs?.(stage.plan) ?? 0)
     const hold = await whileInSession(scene, 'lock', () =>
-      standing(scene, prefixes, () => (tries ? inTime(scene, tryMs, 'try lock', taking) : taking())),
+      standing(
+        scene,
+        prefixes,
+        () => (tries ? inTime(scene, tryMs, 'try lock', taking) : taking()),
+        tries ? 'tries' : 'waits',
+      ),
     )
     if (hold === undefined) {
       for (const acquisition of acquisitions) acquisition.settle('failed')

@@ -7,7 +7,7 @@ import { permitTurns } from '../../checkers/permit-turns.ts'
 import { checkPermits, SLOT } from '../../checkers/permits.ts'
 import { checkTurns, type Turn } from '../../checkers/turns.ts'
 import { disturbing, type Plan } from '../plan.ts'
-import { leasesAreSafe, promptnessOf } from '../promptness.ts'
+import { healedAtMs, leasesAreSafe, promptnessOf } from '../promptness.ts'
 import type { Random } from '../random.ts'
 import type { OpenAcquisition } from '../recorder.ts'
 import type { SimulatedProcess } from '../simulated-process.ts'
@@ -236,9 +236,10 @@ function lateGrants(stage: Stage): string[] {
       return [{ id: asked.id, process: process.name, turnAt: turn, toldAt: at, what }]
     })
   })
-  return checkTurns(turns, recorder.stalls, promptnessOf(plan, plan.seconds * 1000)).map(
-    ({ message }) => message,
-  )
+  const promptness = promptnessOf(plan, plan.seconds * 1000)
+  // The turn alone gives nothing: permits are written, and where there is no space they are not until there is.
+  const from = plan.faults.includes('no-space') ? healedAtMs(plan.seconds) : promptness.from
+  return checkTurns(turns, recorder.stalls, { ...promptness, from }).map(({ message }) => message)
 }
 
 /** Permits are said to be lost when one of those that were given as one is gone, and not before. */
