@@ -137,7 +137,8 @@ export class Semaphore extends SemaphoreView {
 
   /**
    * Resolves with so many permits if they are free and nobody waits, else with undefined, and nothing was written.
-   * One round trip, more when slots are being taken or given back at the same time.
+   * One round trip, more when slots are being taken or given back at the same time; all of them together have the time
+   * of one request.
    */
   async tryAcquire(options: AcquireOptions = {}): Promise<Permit | undefined> {
     const { count, signal } = checkAcquire(options, 'tryAcquire')

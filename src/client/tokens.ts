@@ -22,6 +22,8 @@ type Knowledge =
 /** The server hashes slowly on purpose; a silent one must not hold up everybody who waits for the token. */
 const AUTHENTICATE_TIMEOUT_MS = 4000
 
+const DEADLINE_EXCEEDED = 4
+
 /** Headers of a call: a member without a leader answers at once instead of letting the call wait for one. */
 interface HeaderSet {
   readonly withLeader: CallMetadata
@@ -122,7 +124,14 @@ export class Tokens {
         WITHOUT_TOKEN.anyMember,
         resolve,
       )
-      const timer = this.#runtime.setTimer(AUTHENTICATE_TIMEOUT_MS, () => call.cancel())
+      const timer = this.#runtime.setTimer(AUTHENTICATE_TIMEOUT_MS, () => {
+        // Before it is told that we have cancelled it: nobody has asked for that.
+        resolve({
+          kind: 'failure',
+          failure: { status: DEADLINE_EXCEEDED, message: 'no answer in time', sent: true },
+        })
+        call.cancel()
+      })
       stopTimer = () => timer.cancel()
     })
     stopTimer()

@@ -46,6 +46,8 @@ function told(
     const gone = goneAt(draft, grant)
     grant.loss = loss
     grant.believedUntil = when(grant, gone === Infinity ? grant.settledAt + 50 : gone)
+    // Whoever has died is told nothing.
+    if (grant.diedAt !== undefined && grant.diedAt <= grant.believedUntil) delete grant.diedAt
     return true
   }
 }
@@ -152,6 +154,12 @@ test('where leases may end unseen, and of whoever stood still, a lost session is
   const stalls = [{ process: 'p2', from: 120, until: 140 }]
   const stood = history({ log, times: [10, 200], acquisitions: [acquisition('l/a', 2n, lost)], stalls })
   t.deepEqual(checkLosses(stood, { ...exact, leasesAreSafe: true }), [])
+})
+
+test('what a process hears after it died is nobody’s loss', t => {
+  const lost = { loss: 'LOCK_LOST', believedUntil: 150 }
+  t.deepEqual(rules({ ...lost, diedAt: 120 }), [])
+  t.deepEqual(rules({ ...lost, diedAt: 160 }), ['lost-for-nothing'])
 })
 
 test('of several places granted as one it is enough that one is gone', t => {

@@ -23,8 +23,10 @@ export function checkLosses(
   )
   // What was granted as one is lost as one.
   for (const together of grouped(lost, ({ process, token }) => `${process} ${token}`).values()) {
-    const { process, line, token, loss, settledAt } = together[0]!
+    const { process, line, token, loss, settledAt, diedAt } = together[0]!
     const { until } = believed(together[0]!)
+    // What its timers went on to say nobody heard.
+    if (diedAt !== undefined && diedAt <= until) continue
     if (loss === 'SESSION_LOST') {
       const stoodStill = (stallsOf.get(process) ?? []).some(({ from }) => from <= until)
       if (assumptions.leasesAreSafe !== true || stoodStill) continue

@@ -81,6 +81,15 @@ test('a token is not asked for on a connection that is gone', async t => {
   t.is(transport.calls.length, 0)
 })
 
+test('a member that does not answer is late, and nobody has cancelled anything', async t => {
+  const { tokens, transport, runtime, one } = await arrange()
+  const token = tokens.obtain(ONE, one, true)
+  await settle()
+  await runtime.advance(4000)
+  t.like(await token, { kind: 'failure', failure: { status: 4, sent: true } })
+  t.deepEqual(transport.open, [])
+})
+
 test('who leaves does not wait for the token, which the others still get', async t => {
   const { tokens, transport, one } = await arrange()
   const abort = new AbortController()
@@ -99,12 +108,19 @@ test('the password is seen by nobody who looks at the object', t => {
   t.false(seen.includes(CREDENTIALS.password))
 })
 
-async function arrange(): Promise<{ tokens: Tokens; transport: FakeTransport; one: Link; two: Link }> {
+async function arrange(): Promise<{
+  tokens: Tokens
+  transport: FakeTransport
+  one: Link
+  two: Link
+  runtime: FakeRuntime
+}> {
   const transport = new FakeTransport()
   const connect = (endpoint: Endpoint) =>
     transport.connect(endpoint, { pingIntervalMs: 5000, pingTimeoutMs: 2000 }, () => {})
   const one = connect(ONE)
   const two = connect(TWO)
   await settle()
-  return { tokens: new Tokens(CREDENTIALS, new FakeRuntime()), transport, one, two }
+  const runtime = new FakeRuntime()
+  return { tokens: new Tokens(CREDENTIALS, runtime), transport, one, two, runtime }
 }

@@ -1,7 +1,10 @@
 import type { SessionContext } from '../../../src/session/session-context.ts'
 import { LazyAbort } from '../../../src/support/lazy-abort.ts'
+import { printable } from '../../../src/wire/bytes.ts'
+import { EtcdError } from '../../../src/wire/errors.ts'
 import { methods } from '../../../src/wire/methods.ts'
 import { type Attempt, claimFailed, giveUp, untilGivenUp } from '../line/claim.ts'
+import { firstOf } from '../signals.ts'
 import { takeLeft } from './left-slots.ts'
 import { admit, newWish, type SlotClaim, type SlotPool, slotClaim } from './slot-claim.ts'
 import { GhostsOfSlots, slotsWith, type Taken } from './slot-ghosts.ts'
@@ -18,15 +21,32 @@ import {
 /** How often slots that looked free may be found taken before there count as none. */
 const LOOKS = 3
 
-/** Slots, if so many are free and nobody waits; undefined otherwise, and nothing was written. */
+/**
+ * Slots, if so many are free and nobody waits; undefined otherwise, and nothing was written. All its requests together
+ * have the time of one.
+ */
 export async function tryAcquireSlots(
   session: SessionContext,
   pool: SlotPool,
   count: number,
   signal: AbortSignal | undefined,
 ): Promise<SlotClaim | undefined> {
-  await admit(session, pool, count, signal)
-  return untilGivenUp(session, new ImmediateSlots(session, pool, newWish(session, pool, count)), signal)
+  const { engine } = session
+  const { runtime, requestTimeoutMs } = engine
+  const { abort, stop } = firstOf(engine, [signal])
+  const giveUp = () => abort.abort(() => tooLate(pool, requestTimeoutMs))
+  let timer = runtime.setTimer(requestTimeoutMs, () => {
+    // A request that took all of it ends in this very instant, and says more.
+    timer = runtime.setTimer(0, giveUp)
+  })
+  try {
+    await admit(session, pool, count, abort.signal)
+    const attempt = new ImmediateSlots(session, pool, newWish(session, pool, count))
+    return await untilGivenUp(session, attempt, abort.signal)
+  } finally {
+    timer.cancel()
+    stop()
+  }
 }
 
 class ImmediateSlots implements Attempt<SlotClaim | undefined> {
@@ -138,4 +158,12 @@ class ImmediateSlots implements Attempt<SlotClaim | undefined> {
     if (this.#claim !== undefined) await giveUp(this.#session, this.#claim)
     this.#ghosts.find(this.#session, this.#wish.keys)?.settled(this.#wish.value, undefined)
   }
+}
+
+function tooLate({ keys }: SlotPool, timeoutMs: number): EtcdError {
+  return new EtcdError(
+    'TIMEOUT',
+    `[TIMEOUT] tryAcquire of ${printable(keys.limit)}: no answer in ${timeoutMs} ms; what was taken is given back`,
+    { outcome: 'unknown' },
+  )
 }

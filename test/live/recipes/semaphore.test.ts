@@ -851,6 +851,19 @@ test('what is said of a semaphore is what there is', async t => {
   await waiting
 })
 
+test('a try has the time of one request for all it has to find out', async t => {
+  const { etcd, net, session } = await sessionPlayer(t, server(), {}, { requestTimeoutMs: 500 })
+  const name = nameOf(t)
+  const resumed = await etcd.session({ resume: await session.orphan() })
+  // What was left with the lease is looked for until it is known.
+  const trap = net.stopRequests(methods.range)
+  const trying = resumed.semaphore(name, { permits: 1 }).tryAcquire()
+  await t.throwsAsync(trying, { code: 'TIMEOUT' } as object)
+  trap.off()
+  await resumed.close()
+  t.deepEqual(await keysOf((await sessionPlayer(t, server())).etcd, name), [])
+})
+
 test('run releases whatever comes of its body, and tells of a loss', async t => {
   const { etcd, session } = await sessionPlayer(t, server())
   const name = nameOf(t)
