@@ -29,9 +29,11 @@ export async function openSession(
   resume?: bigint,
 ): Promise<Session | undefined> {
   try {
-    return await inTime({ process, stage }, REQUEST_MS, 'session', () =>
+    const session = await inTime({ process, stage }, REQUEST_MS, 'session', () =>
       etcd.session(resume === undefined ? { ttl: stage.plan.ttl } : { resume }),
     )
+    session.signal.addEventListener('abort', () => overSince.set(session, stage.world.nowMs), { once: true })
+    return session
   } catch (error) {
     expected(stage, error, resume === undefined ? 'session' : 'session that goes on')
     await pause(process, 100)
@@ -84,7 +86,6 @@ export async function whileInSession<Result>(
 ): Promise<Result> {
   let timer: Timer | undefined
   const listen = () => {
-    overSince.set(session, stage.world.nowMs)
     timer = process.setTimer(1, () =>
       stage.unexpected(new Error('its session is over, and it waits on'), where),
     )
@@ -135,7 +136,7 @@ export function lossOf(handle: Handle): string | undefined {
   }
 }
 
-/** When sessions ended in which somebody waited. */
+/** When sessions ended. */
 const overSince = new WeakMap<Session, number>()
 
 /**

@@ -81,6 +81,8 @@ async function nothingOfNobody(process: SimulatedProcess, stage: Stage, session:
   if (left.length > 0) stage.unexpected(new Error(`nobody has ${left.join(', ')}`), 'release')
 }
 
+const LAST_HOLD_MS = 500
+
 const PERMITS = 3
 const PERMITS_AT_MOST = 5
 
@@ -173,7 +175,9 @@ async function use(scene: Scene, name: string, semaphore: Semaphore, count?: num
   permit.signal.addEventListener('abort', look, { once: true })
   const stopLooking = process.onGoingOn(look)
   for (let slice = 0; slice < 2 && permit.held; slice++) {
-    await pause(process, holdMs(random, stage.plan.ttl) / 2)
+    const ms = holdMs(random, stage.plan.ttl) / 2
+    // When the play is over the last in the line still waits for all before it.
+    await pause(process, stage.isOver ? Math.min(ms, LAST_HOLD_MS) : ms)
     look()
     if (permit.held && random.chance(0.015)) await passOn(scene)
   }
