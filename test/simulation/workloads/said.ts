@@ -63,7 +63,8 @@ const documented: Readonly<Record<Saying, readonly ErrorCode[]>> = {
   release: [],
   resize: [],
   'change of mode': NOT_HELD,
-  meddling: [],
+  // What asks somebody to unlock goes with a lease of its own, which may end before it is written.
+  meddling: ['LEASE_NOT_FOUND'],
   campaign: [...OVER, 'LOCK_LOST'],
   'try campaign': [...OVER, 'LOCK_LOST'],
   'resume leadership': [...OVER, 'LOCK_LOST'],
