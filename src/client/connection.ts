@@ -1,4 +1,5 @@
 import { Backoff } from '../support/backoff.ts'
+import { Code } from '../support/codes.ts'
 import type { Runtime, Timer } from '../support/runtime.ts'
 import type {
   Endpoint,
@@ -123,7 +124,7 @@ export class Connection {
     )
     const watchdog = runtime.setTimer(CONNECT_WATCHDOG_MS, () => {
       this.#leave(link, {
-        status: 14,
+        status: Code.unavailable,
         message: `accepted the connection but did not speak HTTP/2 within ${CONNECT_WATCHDOG_MS} ms, or did not accept it`,
         sent: false,
       })
@@ -164,7 +165,7 @@ export class Connection {
     )
       return
     this.#leave(link, {
-      status: 14,
+      status: Code.unavailable,
       message: `no answer to ${this.#timeoutsInARow} requests in a row`,
       sent: false,
     })

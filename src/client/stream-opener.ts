@@ -1,5 +1,6 @@
 import { ONCE } from '../support/abort.ts'
 import { Backoff } from '../support/backoff.ts'
+import { Code } from '../support/codes.ts'
 import { ownOnly } from '../support/own.ts'
 import type { Runtime } from '../support/runtime.ts'
 import type { ByteStream, CallMetadata, Endpoint, TransportFailure } from '../support/transport.ts'
@@ -11,8 +12,6 @@ import { isFinal, type Tokens } from './tokens.ts'
 
 /** Between two attempts to get a token: the server pays for each with a hash made to be slow. */
 const AUTHENTICATE = { initialMs: 100, maxMs: 2000 }
-
-const STATUS_OK = 0
 
 /** A connection that can carry a call now, and the headers to make it with. */
 export interface Reached {
@@ -81,9 +80,9 @@ export class StreamOpener implements StreamSource {
     const finish = (failure: TransportFailure) => {
       if (stream === undefined) return
       stream = undefined
-      if (failure.status === STATUS_OK && handlers.onComplete !== undefined) return handlers.onComplete()
+      if (failure.status === Code.ok && handlers.onComplete !== undefined) return handlers.onComplete()
       // An orderly end of a stream that has no end is a disconnect, too.
-      const verdict = judge(failure.status === STATUS_OK ? { ...failure, status: 14 } : failure, {
+      const verdict = judge(failure.status === Code.ok ? { ...failure, status: Code.unavailable } : failure, {
         method: method.path,
         endpoint: endpoint.url,
       })

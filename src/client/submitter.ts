@@ -1,5 +1,6 @@
 import type { AbortFanOut } from '../support/abort.ts'
 import { Backoff } from '../support/backoff.ts'
+import { Code } from '../support/codes.ts'
 import { ownOnly } from '../support/own.ts'
 import type { Runtime } from '../support/runtime.ts'
 import type { CallMetadata, Endpoint, UnaryOutcome } from '../support/transport.ts'
@@ -23,8 +24,6 @@ const RETRY = { initialMs: 25, maxMs: 500 }
 const TOKENS_PER_CALL = 2
 /** But one that was only overtaken by a change of some role is no sign of anything wrong, several times in a row. */
 const OVERTAKEN_PER_CALL = 8
-
-const DEADLINE_EXCEEDED = 4
 
 export interface CallOptions {
   /** Aborting rejects at once with `signal.reason`; a request already sent may still take effect. */
@@ -200,7 +199,7 @@ export class Submitter {
     }
     const failure =
       result === 'over'
-        ? { status: DEADLINE_EXCEEDED, message: 'no answer in time', sent: true }
+        ? { status: Code.deadlineExceeded, message: 'no answer in time', sent: true }
         : result.failure
     if (result === 'over') this.#unanswered(ready, timeoutMs, untilMs)
     const verdict = judge(failure, { method: 'Authenticate', endpoint: endpoint.url })
@@ -236,7 +235,7 @@ export class Submitter {
     return {
       kind: 'failure',
       failure: {
-        status: DEADLINE_EXCEEDED,
+        status: Code.deadlineExceeded,
         message: `no answer within ${Math.round(timeoutMs)} ms`,
         sent: true,
       },

@@ -1,4 +1,5 @@
 import { onAbort } from '../support/abort.ts'
+import { Code } from '../support/codes.ts'
 import type { Runtime } from '../support/runtime.ts'
 import type { CallMetadata, Endpoint, Link, TransportFailure, UnaryOutcome } from '../support/transport.ts'
 import { EtcdError } from '../wire/errors.ts'
@@ -21,8 +22,6 @@ type Knowledge =
 
 /** The server hashes slowly on purpose; a silent one must not hold up everybody who waits for the token. */
 const AUTHENTICATE_TIMEOUT_MS = 4000
-
-const DEADLINE_EXCEEDED = 4
 
 /** Headers of a call: a member without a leader answers at once instead of letting the call wait for one. */
 interface HeaderSet {
@@ -116,7 +115,9 @@ export class Tokens {
     const { username, password } = this.#credentials!
     const { path, request, response } = methods.authenticate
     let stopTimer = () => {}
-    if (link.state.kind !== 'ready') return { status: 14, message: 'the connection is gone', sent: false }
+    if (link.state.kind !== 'ready') {
+      return { status: Code.unavailable, message: 'the connection is gone', sent: false }
+    }
     const outcome = await new Promise<UnaryOutcome>(resolve => {
       const call = link.unary(
         path,
@@ -128,7 +129,7 @@ export class Tokens {
         // Before it is told that we have cancelled it: nobody has asked for that.
         resolve({
           kind: 'failure',
-          failure: { status: DEADLINE_EXCEEDED, message: 'no answer in time', sent: true },
+          failure: { status: Code.deadlineExceeded, message: 'no answer in time', sent: true },
         })
         call.cancel()
       })

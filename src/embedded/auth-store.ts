@@ -1,3 +1,4 @@
+import { Code } from '../support/codes.ts'
 import type { Runtime } from '../support/runtime.ts'
 import { compareBytes, equalBytes } from '../wire/bytes.ts'
 import type { Permission } from '../wire/gen/auth.g.ts'
@@ -5,7 +6,7 @@ import { AuthTokens } from './auth-tokens.ts'
 import { hashPassword, isPassword, type PasswordHash } from './passwords.ts'
 import { type Access, Permissions } from './permissions.ts'
 import { StatusError } from './status-error.ts'
-import { Code, refuse } from './statuses.ts'
+import { refuse } from './statuses.ts'
 
 /** Who makes a request, and the state of users and roles it was admitted under. */
 export interface Identity {

@@ -1,6 +1,6 @@
+import { Code } from '../support/codes.ts'
 import { DowngradeAction } from '../wire/gen/rpc.g.ts'
 import { StatusError } from './status-error.ts'
-import { Code } from './statuses.ts'
 
 /** The cluster's word that it will go back one minor version. Nothing is ever downgraded here. */
 export class Downgrade {

@@ -1,3 +1,4 @@
+import { Code } from '../support/codes.ts'
 import { concat, equalBytes, mapKey, prefixEnd, toBytes } from '../wire/bytes.ts'
 import type { Init } from '../wire/codec.ts'
 import { type Event, EventType, type KeyValue } from '../wire/gen/kv.g.ts'
@@ -8,7 +9,6 @@ import { InnerClient } from './inner-client.ts'
 import { intervalOf, type KeyInterval } from './key-interval.ts'
 import { type CallContext, type Outlet, type Service, serverStream, unary } from './service.ts'
 import { StatusError } from './status-error.ts'
-import { Code } from './statuses.ts'
 
 /** Go's election, run inside the server: it stands in one line with clients that campaign by themselves. */
 export function electionService(core: Core): Service {

@@ -1,3 +1,4 @@
+import { Code } from '../support/codes.ts'
 import type { Runtime, Timer } from '../support/runtime.ts'
 import type { CallMetadata } from '../support/transport.ts'
 import { methods } from '../wire/methods.ts'
@@ -7,7 +8,7 @@ import type { Member } from './member.ts'
 import type { CallContext, Inlet, Outlet, Route, StreamRoute, UnaryRoute } from './service.ts'
 import type { Settings } from './settings.ts'
 import { StatusError } from './status-error.ts'
-import { Code, refuse } from './statuses.ts'
+import { refuse } from './statuses.ts'
 
 /** What gRPC itself may add to a request, as etcd allows it. */
 const OVERHEAD_BYTES = 512 * 1024

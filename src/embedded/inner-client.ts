@@ -1,3 +1,4 @@
+import { Code } from '../support/codes.ts'
 import { concat, hexOfLease, mapKey, prefixEnd, toBytes } from '../wire/bytes.ts'
 import type { Init, MessageCodec } from '../wire/codec.ts'
 import type { KeyValue } from '../wire/gen/kv.g.ts'
@@ -18,7 +19,6 @@ import { checkDeleteRange, checkSize, checkTxn } from './kv-checks.ts'
 import { answerRange } from './range.ts'
 import type { CallContext } from './service.ts'
 import { StatusError } from './status-error.ts'
-import { Code } from './statuses.ts'
 import { applyDeleteRange, applyTxn } from './txn.ts'
 
 /** What a transaction under the create revision of one key came to. */

@@ -1,10 +1,10 @@
+import { Code } from '../support/codes.ts'
 import { concat, mapKey, toBytes } from '../wire/bytes.ts'
 import { methods } from '../wire/methods.ts'
 import { type Core, headerOf } from './core.ts'
 import { InnerClient } from './inner-client.ts'
 import { type Service, unary } from './service.ts'
 import { StatusError } from './status-error.ts'
-import { Code } from './statuses.ts'
 
 const NO_VALUE: Uint8Array = new Uint8Array()
 

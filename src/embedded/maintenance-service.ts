@@ -1,4 +1,5 @@
 import { crc32 } from 'node:zlib'
+import { Code } from '../support/codes.ts'
 import type { Init } from '../wire/codec.ts'
 import { Event, EventType } from '../wire/gen/kv.g.ts'
 import { AlarmAction, type SnapshotResponse } from '../wire/gen/rpc.g.ts'
@@ -12,7 +13,7 @@ import { Downgrade } from './downgrade.ts'
 import { type CallContext, type Outlet, type Service, serverStream, unary } from './service.ts'
 import { encodeSnapshot } from './snapshot.ts'
 import { StatusError } from './status-error.ts'
-import { Code, refuse } from './statuses.ts'
+import { refuse } from './statuses.ts'
 
 export interface MaintenanceParts {
   readonly core: Core

@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto'
+import { Code } from '../support/codes.ts'
 import type { Runtime } from '../support/runtime.ts'
 import { compareBytes, toBytes } from '../wire/bytes.ts'
 import type { Member, Members } from './member.ts'
 import { StatusError } from './status-error.ts'
-import { Code, refuse } from './statuses.ts'
+import { refuse } from './statuses.ts'
 
 /** One line of the member list. */
 export interface Membership {

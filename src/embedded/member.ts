@@ -1,9 +1,10 @@
+import { Code } from '../support/codes.ts'
 import { type Deferred, deferred } from '../support/deferred.ts'
 import type { Runtime, Timer } from '../support/runtime.ts'
 import type { Caller, Need } from './need.ts'
 import type { Settings } from './settings.ts'
 import { StatusError } from './status-error.ts'
-import { Code, refuse } from './statuses.ts'
+import { refuse } from './statuses.ts'
 import type { Revision, Store } from './store.ts'
 import { WatchHub } from './watch-hub.ts'
 

@@ -1,10 +1,10 @@
+import { Code } from '../support/codes.ts'
 import type { CallMetadata } from '../support/transport.ts'
 import type { Init } from '../wire/codec.ts'
 import type { Method } from '../wire/methods.ts'
 import type { Member } from './member.ts'
 import type { Caller, Need } from './need.ts'
 import { StatusError } from './status-error.ts'
-import { Code } from './statuses.ts'
 
 /**
  * The calls a server answers: handlers speak messages, routes speak bytes. A service is a list of routes made

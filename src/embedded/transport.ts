@@ -1,3 +1,4 @@
+import { Code } from '../support/codes.ts'
 import type { Runtime } from '../support/runtime.ts'
 import type {
   ByteStream,
@@ -13,7 +14,6 @@ import type {
 } from '../support/transport.ts'
 import { brokenConnection, type Connection, type Front } from './front.ts'
 import type { StatusError } from './status-error.ts'
-import { Code } from './statuses.ts'
 
 /**
  * Calls to an embedded server without a socket. What crosses is what would cross a socket, encoded, and as
@@ -277,7 +277,7 @@ class Received {
   }
 }
 
-const ORDERLY_END: TransportFailure = { status: 0, message: 'the server ended the stream', sent: true }
+const ORDERLY_END: TransportFailure = { status: Code.ok, message: 'the server ended the stream', sent: true }
 
 function failureOf({ status, message }: StatusError): TransportFailure {
   return { status, message, sent: true }

@@ -40,7 +40,7 @@ export type CallMetadata = Readonly<Record<string, string>>
  * can have reached the peer; when in doubt, `true`.
  */
 export interface TransportFailure {
-  /** gRPC status code. */
+  /** gRPC status code, whichever the peer sends. */
   readonly status: number
   readonly message: string
   readonly sent: boolean

@@ -1,3 +1,4 @@
+import { Code } from '../support/codes.ts'
 import type { TransportFailure } from '../support/transport.ts'
 import { type ErrorCode, EtcdError, type Outcome } from './errors.ts'
 
@@ -56,7 +57,7 @@ export function judgeCancelReason(reason: string, compactRevision: bigint, conte
   const words = printed?.[2] ?? (reason === '' ? 'the watch was cancelled without a reason' : reason)
   if (reason === '') return verdict(CANCELLED, words, context, {})
   const grpcStatus = status === -1 ? undefined : status
-  return verdict(ruleFor(grpcStatus ?? Status.unknown, words, context), words, context, { grpcStatus })
+  return verdict(ruleFor(grpcStatus ?? Code.unknown, words, context), words, context, { grpcStatus })
 }
 
 interface Rule {
@@ -64,8 +65,6 @@ interface Rule {
   readonly failure: 'rejected' | 'ambiguous'
   readonly retry: Retry
 }
-
-const Status = { unknown: 2, resourceExhausted: 8, internal: 13, unavailable: 14 } as const
 
 /** Names of the gRPC codes as Go prints them, by number. */
 const GO_CODES: readonly string[] = [
@@ -221,10 +220,10 @@ function ruleFor(status: number, message: string, context: CallContext): Rule {
   const rule = BY_WORDS.get(words)
   if (rule?.code === 'FUTURE_REVISION' && isRead(context)) return refusedHere('FUTURE_REVISION')
   if (rule !== undefined) return rule
-  if (status === Status.resourceExhausted && words.includes('larger than max')) return tooLarge(words)
+  if (status === Code.resourceExhausted && words.includes('larger than max')) return tooLarge(words)
   if (isTransportStatus(status) && TLS_WORDS.test(words)) return maybe('TLS')
-  if (status === Status.unknown && /RST_STREAM/.test(words)) return maybe('UNAVAILABLE')
-  return BY_STATUS[status] ?? BY_STATUS[Status.unknown]!
+  if (status === Code.unknown && /RST_STREAM/.test(words)) return maybe('UNAVAILABLE')
+  return BY_STATUS[status] ?? BY_STATUS[Code.unknown]!
 }
 
 /** The member asked may lag behind the one the revision came from. */
@@ -243,7 +242,7 @@ function tooLarge(words: string): Rule {
 
 /** The statuses a transport gives to a connection that failed. */
 function isTransportStatus(status: number): boolean {
-  return status === Status.unavailable || status === Status.internal || status === Status.unknown
+  return status === Code.unavailable || status === Code.internal || status === Code.unknown
 }
 
 function refused(code: ErrorCode): Rule {

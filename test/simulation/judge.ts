@@ -10,11 +10,17 @@ import { truthOf } from '../checkers/truth-of.ts'
 import { fingerprintOf } from './fingerprint.ts'
 import type { Plan } from './plan.ts'
 import { type Played, play } from './play.ts'
-import { healedAtMs, isSlow, leasesAreSafe, promptnessOf, roundTripsMs } from './promptness.ts'
+import {
+  ARMED_MS,
+  byItsClock,
+  healedAtMs,
+  isSlow,
+  leasesAreSafe,
+  noticeMs,
+  promptnessOf,
+  roundTripsMs,
+} from './promptness.ts'
 import { workloadOf } from './workloads/index.ts'
-
-/** The own key is watched from the first second of a hold on. */
-const ARMED_MS = 1000
 
 export interface Verdict {
   readonly played: Played
@@ -82,17 +88,12 @@ function checked(plan: Plan, { history, sessions, overAtMs }: Played): readonly 
   ]
 }
 
-/** How long it takes at most until the clock of a process has gone on by so much. */
-function byItsClock({ drift }: Plan, ms: number): number {
-  return ms / (1 - drift)
-}
-
 function assumptionsOf(plan: Plan): Assumptions {
-  const { ttl, hostile } = plan
+  const { hostile } = plan
   const workload = workloadOf(plan.recipe)
   return {
     ...exact,
-    noticeMs: byItsClock(plan, ARMED_MS) + roundTripsMs(plan) + (isSlow(plan) ? ttl * 1000 + 10_000 : 0),
+    noticeMs: noticeMs(plan),
     hostile,
     staleReads: hostile,
     lostEvents: hostile,

@@ -35,6 +35,19 @@ export function leasesAreSafe(plan: Plan): boolean {
   return !isSlow(plan) && plan.spikeChance === 0
 }
 
+/** How long it takes at most until the clock of a process has gone on by so much. */
+export function byItsClock({ drift }: Plan, ms: number): number {
+  return ms / (1 - drift)
+}
+
+/** The own key is watched from the first second of a hold on. */
+export const ARMED_MS = 1000
+
+/** How long it takes at most until the watch of a key that is held tells that it is gone. */
+export function noticeMs(plan: Plan): number {
+  return byItsClock(plan, ARMED_MS) + roundTripsMs(plan) + (isSlow(plan) ? plan.ttl * 1000 + 10_000 : 0)
+}
+
 export function roundTripsMs({ latencyMs, spikeChance, spikeMs }: Plan): number {
   return 20 * latencyMs + (spikeChance > 0 ? 4 * spikeMs : 0)
 }

@@ -2,6 +2,7 @@
  * Plays seeds and says what came of them. A seed that fails is shrunk and told with the command that plays it again.
  * The exit status is 1 if any failed.
  */
+import '../support/fatal-warnings.ts'
 import { type ChildProcess, fork } from 'node:child_process'
 import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'

@@ -4,7 +4,8 @@ import { deletionOf } from '../../checkers/deletion-of.ts'
 import type { Violation } from '../../checkers/history.ts'
 import { checkLossDelay } from '../../checkers/loss-delay.ts'
 import { checkRevocations } from '../../checkers/revocations.ts'
-import { disturbing, type Plan } from '../plan.ts'
+import type { Plan } from '../plan.ts'
+import { byItsClock, isSlow, roundTripsMs } from '../promptness.ts'
 import { Random } from '../random.ts'
 import type { SimulatedProcess } from '../simulated-process.ts'
 import type { Stage } from '../stage.ts'
@@ -99,13 +100,13 @@ export class Meddlers {
 
   /** What became of those that were asked, where nothing keeps the news from them. */
   deaf({ plan, cluster, recorder }: Stage, left: readonly bigint[]): readonly Violation[] {
-    const { faults, hostile, latencyMs, spikeChance, spikeMs, ttl, drift } = plan
-    if (hostile || faults.some(kind => disturbing.has(kind))) return []
+    const { faults, hostile, ttl } = plan
+    if (hostile || isSlow(plan)) return []
     // Whoever is first in the line may be asked before the delay after a loss is over, and holds only then.
-    const byItsClockMs = (HEARD_MS + (this.#terms.options.lockDelayMs ?? 0)) / (1 - drift)
+    const heardMs = HEARD_MS + (this.#terms.options.lockDelayMs ?? 0)
     return checkRevocations(recorder.history(cluster.log), {
       revocations: this.#asked.map(({ key, token, until }) => ({ key, token, askedAt: until })),
-      soonMs: byItsClockMs + 20 * latencyMs + (spikeChance > 0 ? 4 * spikeMs : 0),
+      soonMs: byItsClock(plan, heardMs) + roundTripsMs(plan),
       heldUpMs: 2000 * ttl,
       isAnyoneStruck: faults.some(kind => kind.startsWith('process-')),
       left,

@@ -6,8 +6,7 @@ import { checkPermitBeliefs, type PermitGrant } from '../../checkers/permit-beli
 import { permitTurns } from '../../checkers/permit-turns.ts'
 import { checkPermits, SLOT } from '../../checkers/permits.ts'
 import { checkTurns, type Turn } from '../../checkers/turns.ts'
-import { disturbing, type Plan } from '../plan.ts'
-import { healedAtMs, leasesAreSafe, promptnessOf } from '../promptness.ts'
+import { healedAtMs, leasesAreSafe, noticeMs, promptnessOf } from '../promptness.ts'
 import type { Random } from '../random.ts'
 import type { OpenAcquisition } from '../recorder.ts'
 import type { SimulatedProcess } from '../simulated-process.ts'
@@ -217,13 +216,6 @@ async function acquire(
   } finally {
     timer?.cancel()
   }
-}
-
-/** How long it takes at most until the watch of a key tells that it was taken. It begins a second into the hold. */
-function noticeMs({ drift, latencyMs, spikeChance, spikeMs, faults, ttl }: Plan): number {
-  const isSlow = faults.some(kind => disturbing.has(kind))
-  const travelsMs = 20 * latencyMs + (spikeChance > 0 ? 4 * spikeMs : 0)
-  return 1000 / (1 - drift) + travelsMs + (isSlow ? ttl * 1000 + 10_000 : 0)
 }
 
 /** Whoever is the first in line has its permits when there are enough, and not only when it looks again. */
