@@ -72,6 +72,7 @@ export class Recorder {
   readonly #transactions: { entry: TransactionEntry; runs: readonly TransactionRun[] }[] = []
   readonly #stalls: Mutable<Stall>[] = []
   readonly #interventions: Intervention[] = []
+  readonly #suspected: Pick<Intervention, 'at' | 'keys'>[] = []
   readonly #sessions: { readonly entry: Mutable<SessionLife>; readonly open: OpenSession }[] = []
   readonly #cluster: Cluster
   #ids = 0
@@ -269,9 +270,16 @@ export class Recorder {
     this.#world.tell(() => `operator  ${intervention.kind} ${intervention.keys.join(', ')}`)
   }
 
-  /** Did an operator do anything to this key from then on? */
-  intervened(key: string, since: number): boolean {
-    return this.#interventions.some(({ at, keys }) => at >= since && keys.includes(key))
+  /** Somebody is about to do what only an operator does to a key; whether it was done may be known much later. */
+  suspect(key: string): void {
+    this.#suspected.push({ at: this.#world.nowMs, keys: [key] })
+  }
+
+  /** May an operator have done anything to one of these keys from then on? */
+  mayHaveIntervened(touched: ReadonlySet<string>, since: number): boolean {
+    return [...this.#interventions, ...this.#suspected].some(
+      ({ at, keys }) => at >= since && keys.some(key => touched.has(key)),
+    )
   }
 
   history(log: readonly Commit[]): History {

@@ -67,7 +67,7 @@ export class Meddlers {
     { random, someName }: { readonly random: Random; someName(): string },
   ): Promise<void> {
     const { asks, breaks } = this.#terms
-    const { world } = cast.stage
+    const { world, recorder } = cast.stage
     const from = world.nowMs
     if (asks && random.chance(0.2)) {
       const mutex = session.mutex(someName())
@@ -82,6 +82,7 @@ export class Meddlers {
       // Whoever crashes before the answer may have taken it all the same.
       const broken = deed(holder, from, Infinity)
       this.#broken.add(broken)
+      recorder.suspect(broken.key)
       const token = holder.createRevision
       const wasThere = await inTime(cast, 2 * REQUEST_MS, 'break', () => mutex.breakLock({ token }))
       this.#broken.delete(broken)

@@ -63,7 +63,10 @@ interface Place {
   readonly at: number
 }
 
-/** Our place, if it is there for sure: not if it may be that of another task, or somebody did something to it. */
+/**
+ * Our place, if it is there for sure: not if it may be that of another task; nor if somebody did something to any of
+ * ours, as what is there now may be what an attempt without an answer has created since.
+ */
 function placesIn(stage: Stage, mine: Wait, prefix: string): readonly Place[] {
   const { cluster, recorder } = stage
   const { session, since } = mine
@@ -72,16 +75,19 @@ function placesIn(stage: Stage, mine: Wait, prefix: string): readonly Place[] {
       one !== mine && one.session === session && one.until >= since && one.prefixes.some(p => p === prefix),
   )
   const there = new Set(cluster.keys(prefix))
+  const ours = new Set<string>()
   const createdAt: number[] = []
   for (const { at, revision, changes } of cluster.log.toReversed()) {
     if (at < since) break
     for (const change of changes) {
       if (change.kind !== 'put' || change.createRevision !== revision) continue
-      if (change.lease !== session.leaseId || !there.delete(change.key)) continue
-      if (!cluster.isUnleased(change.key) && !recorder.intervened(change.key, since)) createdAt.push(at)
+      if (change.lease !== session.leaseId || !change.key.startsWith(prefix)) continue
+      ours.add(change.key)
+      if (there.delete(change.key) && !cluster.isUnleased(change.key)) createdAt.push(at)
     }
   }
-  return createdAt.length > others.length ? [{ at: Math.max(...createdAt) }] : []
+  if (createdAt.length <= others.length || recorder.mayHaveIntervened(ours, since)) return []
+  return [{ at: Math.max(...createdAt) }]
 }
 
 function ranMs(stalls: readonly Stall[], { name }: SimulatedProcess, from: number, until: number): number {
