@@ -20,7 +20,7 @@ import {
 } from './acting.ts'
 import { ledger } from './ledger.ts'
 import { owedTo } from './owed.ts'
-import { close, type Leg, passOn, relay } from './relay.ts'
+import { close, hadAgain, type Leg, passOn, relay } from './relay.ts'
 import { REQUEST_MS, standing } from './standing.ts'
 
 const observedIn = ledger<{ -readonly [Name in keyof Observed]: Observed[Name] }>()
@@ -139,11 +139,11 @@ async function campaign(
 
 /** Some time as the leader: proclaims, looks whether it still leads, writes what only the leader may. */
 async function reign(scene: Scene, leadership: Leadership, acquisition: OpenAcquisition): Promise<void> {
-  const { process, stage, session, random, held, inherited } = scene
+  const { process, stage, session, random, held } = scene
   heldFromTheFirst(scene, leadership, 'campaign')
   const { belief } = acquisition
   const token = leadership.fencingToken
-  const resumes = inherited?.find(({ hold }) => hold.fencingToken === token)?.acquisition.id
+  const resumes = hadAgain(scene, token)?.acquisition.id
   acquisition.settle('ok', {
     key: mapKey(leadership.key),
     token,

@@ -17,7 +17,7 @@ import {
   releaseMs,
   whileInSession,
 } from './acting.ts'
-import { close, type Leg, passOn, relay } from './relay.ts'
+import { close, hadAgain, type Leg, passOn, relay } from './relay.ts'
 import type { Saying } from './said.ts'
 import { REQUEST_MS, standing } from './standing.ts'
 
@@ -193,11 +193,11 @@ async function acquire(
  * left by an attempt that nobody had an answer to, and then it is had for the first time.
  */
 function hadBefore(
-  { inherited, locks }: Scene,
+  scene: Scene,
   { key, hold, id }: { readonly key: string; readonly hold: Handle & Unlockable; readonly id: string },
 ): string | undefined {
-  const token = hold.fencingToken
-  const owned = inherited?.find(one => one.hold.fencingToken === token)
+  const { inherited, locks } = scene
+  const owned = hadAgain(scene, hold.fencingToken)
   const had = owned?.acquisitions.find(({ line }) => key.startsWith(line))?.id
   return had ?? (inherited !== undefined && locks.isShared?.(hold) === true ? id : undefined)
 }

@@ -14,6 +14,8 @@ export interface Leg<Owned> {
   readonly open: OpenSession
   /** What was left with the lease of the session, if it goes on with one. */
   readonly inherited: readonly Owned[] | undefined
+  /** What of it was had in this session. */
+  readonly again: Set<Owned>
   /** By all tasks of the session. */
   readonly held: Set<Owned>
   readonly fate: { isLeft: boolean }
@@ -51,17 +53,22 @@ export async function relay<Owned extends { readonly hold: Handle }>(
     if (session === undefined) continue
     const held = new Set<Owned>()
     const open = stage.recorder.session(process, session, places)
-    const leg = { process, stage, session, open, inherited, held, fate: { isLeft: false }, random }
+    const again = new Set<Owned>()
+    const leg = { process, stage, session, open, inherited, again, held, fate: { isLeft: false }, random }
     // What an attempt without an answer creates under a lease that was left is nobody's, and may stand in the way of all
     // until the lease ends: whoever goes on with one does not wait for ever.
     const enough =
       inherited && process.setTimer(RESUMED_MS, () => leg.session.signal.aborted || void close(leg))
     const as = (name: string) => ({ ...leg, random: random.fork(`${name} of ${count}`) })
     const tasks = Array.from({ length: TASKS }, (_, index) => task(as(`task ${index}`)))
-    const again = (inherited ?? []).map((owned, index) => takeUp(as(`again ${index}`), owned))
-    await Promise.all([...tasks, ...again])
+    const asking = (inherited ?? []).map((owned, index) => takeUp(as(`again ${index}`), owned))
+    await Promise.all([...tasks, ...asking])
     enough?.cancel()
-    const owned = [...held].filter(({ hold }) => EtcdError.is(hold.signal.reason, 'SESSION_CLOSED'))
+    // Where the session was left again before all was had, the rest is still there for the next.
+    const owned = [
+      ...[...held].filter(({ hold }) => EtcdError.is(hold.signal.reason, 'SESSION_CLOSED')),
+      ...(inherited ?? []).filter(one => !again.has(one)),
+    ]
     const goesOn = leg.fate.isLeft && EtcdError.is(session.signal.reason, 'SESSION_CLOSED')
     // Of what nobody can ask for again the lease is the only end.
     if (goesOn && owned.every(one => isKnown?.(one) !== false)) left = { lease: session.leaseId, held: owned }
@@ -76,6 +83,16 @@ export async function close<Owned>({ process, stage, session, open, fate }: Leg<
   const isClosed = await closeSession({ process, stage, session })
   // Where another task has left the lease to others there was nothing to close.
   if (isClosed && !fate.isLeft) open.closed()
+}
+
+/** What was left with the lease under this token, and is had again now. */
+export function hadAgain<Owned extends { readonly hold: Handle }>(
+  { inherited, again }: Leg<Owned>,
+  token: bigint,
+): Owned | undefined {
+  const owned = inherited?.find(({ hold }) => hold.fencingToken === token)
+  if (owned !== undefined) again.add(owned)
+  return owned
 }
 
 /** Leases that were left to whoever goes on with them. */

@@ -13,7 +13,7 @@ import type { SimulatedProcess } from '../simulated-process.ts'
 import { connected, pause, type Stage, type Workload } from '../stage.ts'
 import { expected, heldFromTheFirst, inTime, isHeld, lossOf, releaseMs, whileInSession } from './acting.ts'
 import { ledger } from './ledger.ts'
-import { close, type Leg, passOn, relay } from './relay.ts'
+import { close, hadAgain, type Leg, passOn, relay } from './relay.ts'
 import { REQUEST_MS, standing } from './standing.ts'
 
 /** Processes that acquire permits, one or several, try, give up, change their number, and leave, orderly or not. */
@@ -147,7 +147,7 @@ async function use(scene: Scene, name: string, semaphore: Semaphore, count?: num
   // Its line is none of the kind the other checkers know.
   acquisition.forget()
   if (permit === undefined) return false
-  const had = inherited?.find(({ token }) => token === permit.fencingToken)?.asked.id
+  const had = hadAgain(scene, permit.fencingToken)?.asked.id
   const grant: Grant = {
     name,
     hold: permit,
