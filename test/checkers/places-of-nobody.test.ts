@@ -68,6 +68,15 @@ test('a place that appears on a lease after it was left is none of its heir’s'
   t.deepEqual(check({ acquisitions: [failed], createdAt: 800, lives: [left, heir] }), [])
 })
 
+test('a place that appears on a lease after it was left is none of its heir’s, although he asked there as well', t => {
+  const asked = { ...failed, id: 'asked', invokedAt: 750, settledAt: 760 }
+  t.deepEqual(check({ acquisitions: [failed, asked], createdAt: 800, lives: [left, heir] }), [])
+})
+
+test('a place that appears on a lease that was left, and that nobody has ever asked for, is found', t => {
+  t.deepEqual(check({ acquisitions: [elsewhere], createdAt: 800, lives: [left, heir] }), ['place-of-nobody'])
+})
+
 test('a place that appears on a lease that is left again and again is none of the last heir’s', t => {
   const between = { ...heir, id: 's00', believedUntil: 3500 }
   const last = { ...session, openedAt: 3600 }

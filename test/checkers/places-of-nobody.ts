@@ -41,17 +41,18 @@ export function checkPlacesOfNobody(
       const first = firstOf.get(place.lease)
       const leftAt = first === session ? Infinity : (first?.believedUntil ?? Infinity)
       let neededUntil = -Infinity
-      let askedFor = false
+      let askedEarlier = false
       for (const { id, process, line: wanted, key, invokedAt, settledAt, outcome } of acquisitions) {
         if (process !== session.process || wanted !== line || invokedAt > untilMs) continue
         // What an earlier session was granted, and lost with its lease, is no use of the place of a later one.
         if (outcome === 'ok' && key !== place.key) continue
         const needed = outcome === 'ok' ? (releasedAt.get(id) ?? Infinity) : settledAt
         neededUntil = Math.max(neededUntil, needed)
-        askedFor ||= invokedAt >= leftAt && invokedAt <= createdAt
+        askedEarlier ||= invokedAt >= (first?.openedAt ?? 0) && invokedAt < session.openedAt
       }
-      // An attempt without an answer from before the lease was left: `orphan()` says that it is nobody's.
-      if (!askedFor && createdAt >= leftAt) continue
+      // Of an attempt without an answer from before the lease was left `orphan()` says that it is nobody's, and what
+      // its heir asked for since does not tell whose it is.
+      if (askedEarlier && createdAt >= leftAt) continue
       const from = Math.max(createdAt, neededUntil, calm.from)
       if (untilMs - from <= calm.graceMs) continue
       violations.push({
