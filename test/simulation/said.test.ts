@@ -40,6 +40,8 @@ test('what the cluster and the network say is expected only where they are made 
 test('what goes on until it is done says nothing of what passes', t => {
   for (const saying of ['unlock', 'release', 'resign', 'leave', 'reset', 'observe', 'lead'] as const)
     t.false(may(cut, saying, 'UNAVAILABLE'), saying)
+  t.false(may(cut, 'unlock', 'UNAUTHENTICATED'))
+  t.true(may({ ...cut, tokenTtl: 1 }, 'unlock', 'UNAUTHENTICATED'))
 })
 
 test('a watch ends with COMPACTED where something is compacted, and with nothing else', t => {

@@ -157,7 +157,10 @@ async function acquire(
   try {
     const prefixes = acquisitions.map(({ line }) => line)
     const taking = () => take(session, giveUp?.signal)
-    const tryMs = REQUEST_MS + (locks.delayMs?.(stage.plan) ?? 0)
+    const { faults, ttl } = stage.plan
+    // After its machine slept a session is in doubt until its lease is heard of, or over.
+    const doubtMs = faults.includes('process-sleeps') ? ttl * 1000 : 0
+    const tryMs = REQUEST_MS + (locks.delayMs?.(stage.plan) ?? 0) + doubtMs
     const hold = await whileInSession(scene, 'lock', () =>
       standing(
         scene,

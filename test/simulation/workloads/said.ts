@@ -111,7 +111,11 @@ const persistent: ReadonlySet<Saying> = new Set([
 export function maySay(plan: Plan, saying: Saying, error: unknown): boolean {
   if (!EtcdError.is(error)) return false
   if (documented[saying].includes(error.code)) return true
-  if (persistent.has(saying)) return saying === 'watch' && error.code === 'COMPACTED' && isCompacted(plan)
+  if (persistent.has(saying)) {
+    // Tokens that run out on their way, one after the other, are told as the refusal they are.
+    if (error.code === 'UNAUTHENTICATED') return plan.tokenTtl > 0
+    return saying === 'watch' && error.code === 'COMPACTED' && isCompacted(plan)
+  }
   // Whoever lost an answer may not know whether it counted, or was counted.
   const isInDoubt = error.code === 'UNKNOWN' && (saying === 'count down' || saying === 'set count')
   return isPassing(plan, error.code) || (isInDoubt && error.outcome === 'unknown' && losesAnswers(plan))
