@@ -32,7 +32,7 @@ export interface SessionContext {
   doubt(): void
   /** Cleaning up that goes on after its caller was answered: `close` and `orphan` wait for it. It must not reject. */
   background(work: Promise<void>): void
-  /** Ties a resource to the session: closing the session disposes of it first. */
+  /** Ties a resource to the session: closing the session disposes of it first. Throws once that has begun. */
   attach(resource: AsyncDisposable): void
   detach(resource: AsyncDisposable): void
 }

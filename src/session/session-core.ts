@@ -205,8 +205,14 @@ export class SessionCore implements SessionContext, AsyncDisposable {
     void work.finally(() => this.#background.delete(work))
   }
 
-  /** A resource of yours that is to be disposed of while the session's keys still hold, when it is closed. */
+  /**
+   * A resource of yours that is to be disposed of while the session's keys still hold, when it is closed. Throws
+   * SESSION_CLOSED once closing has begun: then it stays yours.
+   */
   attach(resource: AsyncDisposable): void {
+    if (typeof resource?.[Symbol.asyncDispose] !== 'function')
+      throw new TypeError('attach: a resource has a method [Symbol.asyncDispose]')
+    if (this.#phase.kind !== 'open') throw this.#closedError()
     this.#attached.attach(resource)
   }
 

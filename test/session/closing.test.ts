@@ -126,6 +126,26 @@ test('what is attached may close the session itself: it ends once, when all is d
   t.deepEqual(transport.open, [])
 })
 
+test('nothing can be attached to a session that closes: it would not be disposed of', async t => {
+  const { transport, session } = await arrange()
+  const disposed = deferred<void>()
+  const late = { [Symbol.asyncDispose]: async () => {} }
+  session.attach({ [Symbol.asyncDispose]: () => disposed.promise })
+  const closing = session.close()
+  t.throws(() => session.attach(late), { code: 'SESSION_CLOSED' } as object)
+  disposed.resolve()
+  await settle()
+  transport.onlyOpen.answer()
+  await closing
+  t.throws(() => session.attach(late), { code: 'SESSION_CLOSED' } as object)
+})
+
+test('what cannot be disposed of is not attached', async t => {
+  const { session } = await arrange()
+  for (const bad of [undefined, null, {}, () => {}, { [Symbol.asyncDispose]: 1 }])
+    t.throws(() => session.attach(bad as unknown as AsyncDisposable), { message: /Symbol\.asyncDispose/ })
+})
+
 test('nothing may be given up half-way that ends a session: it takes no signal', async t => {
   const { transport, session } = await arrange()
   const options = { signal: new AbortController().signal } as object

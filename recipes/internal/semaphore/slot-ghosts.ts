@@ -100,7 +100,8 @@ export class SlotGhosts implements AsyncDisposable {
         ended: () => {},
       },
     )
-    this.#session.attach(this)
+    // What is asked for while the session closes goes with its lease, or is swept when whoever asks has settled.
+    if (!this.#session.closing.aborted) this.#session.attach(this)
     this.#forgetSession = engine.aborts.on(this.#session.signal, () => {
       this.#suspects.clear()
       this.#stop()
