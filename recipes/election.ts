@@ -4,7 +4,8 @@ import { checkCall } from '../src/client/kv.ts'
 import type { CallOptions } from '../src/client/submitter.ts'
 import type { SessionContext } from '../src/session/session-context.ts'
 import { checkOptions, checkRevision, checkSignal } from '../src/support/options.ts'
-import { type Bytes, equalBytes, ownBytes, prefixEnd, printable, toBytes } from '../src/wire/bytes.ts'
+import { showAs } from '../src/support/shown.ts'
+import { type Bytes, equalBytes, ownBytes, prefixEnd, printable, text, toBytes } from '../src/wire/bytes.ts'
 import { SortOrder, SortTarget } from '../src/wire/gen/rpc.g.ts'
 import { methods } from '../src/wire/methods.ts'
 import { type Contender, readContenders } from './contender.ts'
@@ -42,6 +43,10 @@ export class ElectionView {
   readonly #ours: bigint | undefined
   /** Of all keys in its line, as etcd has them. */
   protected readonly prefix: Uint8Array
+
+  static {
+    showAs<ElectionView>(ElectionView, view => ({ name: text(view.#name) }))
+  }
 
   /** `ours`: the lease of places to be told apart from others. */
   constructor(engine: Engine, space: KeySpace, name: Bytes, ours?: bigint) {

@@ -6,6 +6,8 @@ import type { SessionContext } from '../src/session/session-context.ts'
 import { within } from '../src/support/bounded.ts'
 import { LazyAbort } from '../src/support/lazy-abort.ts'
 import { checkOptions, checkSignal } from '../src/support/options.ts'
+import { showAs } from '../src/support/shown.ts'
+import { text } from '../src/wire/bytes.ts'
 import { EtcdError } from '../src/wire/errors.ts'
 import { type Claim, giveUp, keysByLine } from './internal/line/claim.ts'
 import { watchOwnKeys } from './internal/line/own-key-watch.ts'
@@ -51,6 +53,14 @@ export abstract class Handle implements AsyncDisposable {
   readonly #keyWatches: readonly { stop(): void }[]
   #forgetSession: () => void = () => {}
   #state: State = { kind: 'held' }
+
+  static {
+    showAs<Handle>(Handle, ({ key, keys, held, ...facts }) => ({
+      ...facts,
+      ...(keys.length > 1 ? { keys: keys.map(text) } : { key: text(key) }),
+      held,
+    }))
+  }
 
   constructor(session: SessionContext, name: string, claim: Claim, givenUp: string) {
     this.keys = claim.stands.map(({ own }) => own.key)

@@ -4,7 +4,8 @@ import { checkCall } from '../src/client/kv.ts'
 import type { CallOptions } from '../src/client/submitter.ts'
 import type { SessionContext } from '../src/session/session-context.ts'
 import { checkInteger, checkRevision } from '../src/support/options.ts'
-import type { Bytes } from '../src/wire/bytes.ts'
+import { showAs } from '../src/support/shown.ts'
+import { type Bytes, text } from '../src/wire/bytes.ts'
 import { type Contender, readContenders } from './contender.ts'
 import { type Explanation, explainLine } from './explain.ts'
 import { Hold } from './hold.ts'
@@ -35,6 +36,10 @@ export class MutexView {
   readonly #ours: bigint | undefined
   /** Of all keys in its line, as etcd has them. */
   protected readonly prefix: Uint8Array
+
+  static {
+    showAs<MutexView>(MutexView, view => ({ name: text(view.#name) }))
+  }
 
   /** `ours`: the lease of places to be told apart from others. */
   constructor(engine: Engine, space: KeySpace, name: Bytes, ours?: bigint) {

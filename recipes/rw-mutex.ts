@@ -3,7 +3,8 @@ import type { KeySpace } from '../src/client/key-space.ts'
 import { checkCall } from '../src/client/kv.ts'
 import type { CallOptions } from '../src/client/submitter.ts'
 import type { SessionContext } from '../src/session/session-context.ts'
-import type { Bytes } from '../src/wire/bytes.ts'
+import { showAs } from '../src/support/shown.ts'
+import { type Bytes, text } from '../src/wire/bytes.ts'
 import { type Contender, readContenders } from './contender.ts'
 import { type Explanation, explainLine } from './explain.ts'
 import { acquire } from './internal/line/acquisition.ts'
@@ -21,6 +22,10 @@ export class RwMutexView {
   readonly #ours: bigint | undefined
   /** Of all keys in its line, as etcd has them. */
   protected readonly prefix: Uint8Array
+
+  static {
+    showAs<RwMutexView>(RwMutexView, view => ({ name: text(view.#name) }))
+  }
 
   /** `ours`: the lease of places to be told apart from others. */
   constructor(engine: Engine, space: KeySpace, name: Bytes, ours?: bigint) {

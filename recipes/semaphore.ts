@@ -4,7 +4,8 @@ import { checkCall } from '../src/client/kv.ts'
 import type { CallOptions } from '../src/client/submitter.ts'
 import type { SessionContext } from '../src/session/session-context.ts'
 import { checkInteger, checkOneOf, checkOptions, checkSignal } from '../src/support/options.ts'
-import type { Bytes } from '../src/wire/bytes.ts'
+import { showAs } from '../src/support/shown.ts'
+import { type Bytes, text } from '../src/wire/bytes.ts'
 import type { Contender } from './contender.ts'
 import { type Explanation, explainSemaphore } from './explain.ts'
 import { checkBody, runWith } from './internal/run-with.ts'
@@ -41,6 +42,10 @@ export class SemaphoreView {
   readonly #name: Uint8Array
   readonly #ours: bigint | undefined
   protected readonly keys: SlotKeys
+
+  static {
+    showAs<SemaphoreView>(SemaphoreView, view => ({ name: text(view.#name) }))
+  }
 
   /** `ours`: the lease of places to be told apart from others. */
   constructor(engine: Engine, space: KeySpace, name: Bytes, ours?: bigint) {

@@ -1,7 +1,8 @@
 import { deferred } from '../support/deferred.ts'
 import { checkOptions } from '../support/options.ts'
 import { Resources } from '../support/resources.ts'
-import { type Bytes, toBytes } from '../wire/bytes.ts'
+import { showAs } from '../support/shown.ts'
+import { type Bytes, text, toBytes } from '../wire/bytes.ts'
 import { EtcdError } from '../wire/errors.ts'
 import { Auth } from './auth.ts'
 import { Cluster } from './cluster.ts'
@@ -20,6 +21,7 @@ import { Watch, type WatchOptions } from './watch.ts'
 /** How long disposing of a handle waits before the rest goes on in the background, in milliseconds. */
 export const DISPOSE_MS = 5000
 
+const NOTHING = new Uint8Array(0)
 const WATCH_OPTIONS = ['from', 'only', 'previous', 'progress', 'signal', 'maxBuffered']
 
 /** Keys, leases, watches and the cluster itself, as one namespace sees them. */
@@ -40,6 +42,17 @@ export class Client implements AsyncDisposable {
   /** The root closes the engine with itself, a namespace only what was opened through it. */
   readonly #owner: Client | undefined
   #closing: Promise<void> | undefined
+
+  static {
+    showAs<Client>(Client, ({ engine, space, isOpen }) => {
+      const prefix = text(space.key(NOTHING))
+      return {
+        endpoints: engine.connections.endpoints.map(({ url }) => url),
+        ...(prefix === '' ? {} : { namespace: prefix }),
+        isOpen,
+      }
+    })
+  }
 
   constructor(engine: Engine, space: KeySpace, owner?: Client) {
     const { submitter, keeper, runtime, connections } = engine

@@ -1,3 +1,4 @@
+import { showAs } from '../support/shown.ts'
 import { text } from '../wire/bytes.ts'
 import type { KeyValue as WireKeyValue } from '../wire/gen/kv.g.ts'
 
@@ -15,6 +16,10 @@ export class KeyValue {
   readonly version: bigint
   /** The lease it goes with; 0 for none. */
   readonly lease: bigint
+
+  static {
+    showAs(KeyValue, kv => ({ ...kv, key: kv.name(), value: kv.text() }))
+  }
 
   /** `key` is the key as the user knows it, where that is not what the server calls it. */
   constructor(wire: WireKeyValue, key: Uint8Array = wire.key) {

@@ -13,6 +13,7 @@ import { Emitter } from '../support/emitter.ts'
 import { checkInteger, checkOptions } from '../support/options.ts'
 import { ownOnly } from '../support/own.ts'
 import { Resources } from '../support/resources.ts'
+import { showAs } from '../support/shown.ts'
 import { EtcdError } from '../wire/errors.ts'
 import { openLease } from './open-lease.ts'
 import { OwnKeys } from './own-keys.ts'
@@ -92,6 +93,15 @@ export class SessionCore implements SessionContext, AsyncDisposable {
   readonly #attached = new Resources()
   readonly #background = new Set<Promise<void>>()
   #phase: Phase = { kind: 'open' }
+
+  static {
+    showAs<SessionCore>(SessionCore, ({ leaseId, state, ttl, remainingMs }) => ({
+      leaseId,
+      state,
+      ttl,
+      remainingMs,
+    }))
+  }
 
   /** Sessions are opened by `openSession`: the lease comes first. */
   constructor(

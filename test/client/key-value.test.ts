@@ -1,3 +1,4 @@
+import { inspect } from 'node:util'
 import test from 'ava'
 import { KeyValue } from '../../src/client/key-value.ts'
 import { toBytes } from '../../src/wire/bytes.ts'
@@ -49,4 +50,12 @@ test('a small key does not keep a large message alive, and a large value is not 
   t.is(kv.name(), 'aaa')
   t.is(kv.key.buffer.byteLength, 3)
   t.is(kv.value.buffer, message.buffer)
+})
+
+test('a key value is shown with key and value as text', t => {
+  const kv = new KeyValue(wire())
+  const { createRevision, modRevision, version, lease } = kv
+  const facts = { key: '/kéy', value: '{"a":[1,"ü"]}', createRevision, modRevision, version, lease }
+  t.is(inspect(kv), `KeyValue ${inspect(facts)}`)
+  t.is(inspect({ a: { b: { c: kv } } }, { depth: 2 }), '{ a: { b: { c: [KeyValue] } } }')
 })
