@@ -46,6 +46,8 @@ export class Cluster {
   /** Leases whose end is of interest, until it has come. */
   readonly #followed = new Set<bigint>()
   readonly #leaseEnds = new Map<bigint, LeaseEnd>()
+  readonly #granted = new Set<bigint>()
+  readonly #grantedAgain = new Set<bigint>()
 
   constructor(world: World, { members, leaseScanMs, tokenTtl }: ClusterOptions) {
     // Leases run out at a timer of the server.
@@ -66,6 +68,9 @@ export class Cluster {
     const grant = lessor.grant.bind(lessor)
     lessor.grant = (...asked) => {
       const granted = grant(...asked)
+      const { id } = granted
+      if (this.#granted.has(id)) this.#grantedAgain.add(id)
+      this.#granted.add(id)
       this.#noteEnds()
       return granted
     }
@@ -123,6 +128,11 @@ export class Cluster {
 
   hasLease(id: bigint): boolean {
     return this.#core.lessor.has(id)
+  }
+
+  /** Has an attempt to grant this lease that was on its way made it again after it had ended? It runs out by itself. */
+  wasGrantedAgain(id: bigint): boolean {
+    return this.#grantedAgain.has(id)
   }
 
   /** Has the end of this lease written down. */

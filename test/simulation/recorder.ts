@@ -225,7 +225,8 @@ export class Recorder {
       session,
       closed: () => {
         if (!EtcdError.is(session.signal.reason, 'SESSION_CLOSED')) return
-        entry.closed ??= { at: this.#world.nowMs, leaseWasThere: this.#cluster.hasLease(lease) }
+        const leaseWasThere = this.#cluster.hasLease(lease) && !this.#cluster.wasGrantedAgain(lease)
+        entry.closed ??= { at: this.#world.nowMs, leaseWasThere }
       },
     }
     this.#sessions.push({ entry, open })
