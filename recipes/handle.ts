@@ -110,8 +110,9 @@ export abstract class Handle implements AsyncDisposable {
 
   /**
    * A transaction that is applied only if what is held is still ours at that very revision; rejects with LOCK_LOST,
-   * and nothing is written, if it is not. Compares of its own choose between its `then` and its `else`. Not
-   * repeated when its outcome is unknown. One round trip.
+   * and nothing is written, if it is not, or with what `assertHeld()` throws where that is known before it is sent.
+   * Compares of its own choose between its `then` and its `else`. Not repeated when its outcome is unknown. One round
+   * trip.
    */
   async txn<const Then extends readonly Op[] = readonly [], const Else extends readonly Op[] = readonly []>(
     spec: TxnSpec<Then, Else>,
@@ -119,7 +120,7 @@ export abstract class Handle implements AsyncDisposable {
   ): Promise<TxnResult<Then, Else>> {
     const { if: conditions = [], then = [] } = checkTxn(spec)
     const nested = op.txn(spec)
-    this.assertHeld()
+    this.assertMayWrite()
     const guard = this.guard()
     const kv = new KV(this.#session.engine.submitter, this.#session.space)
     // Without compares of its own there is nothing to nest: servers before 3.5.30 check no permissions inside.
@@ -155,6 +156,19 @@ export abstract class Handle implements AsyncDisposable {
         stopListening = this.#session.engine.aborts.on(signal, reject)
       }),
     ]).finally(stopListening)
+  }
+
+  /** As `assertHeld`. What became of a lost session may be unknown; that nothing was written is not. */
+  protected assertMayWrite(): void {
+    try {
+      this.assertHeld()
+    } catch (error) {
+      if (!EtcdError.is(error) || error.outcome !== 'unknown') throw error
+      throw new EtcdError(error.code, `${error.message}; nothing was sent`, {
+        outcome: 'not-sent',
+        cause: error,
+      })
+    }
   }
 
   /** Deletes what is held. Resolves when it is known to be gone; `refused` is told if the cluster will not delete it. */

@@ -60,7 +60,7 @@ export class Leadership extends Handle {
   }
 
   async #write(value: Uint8Array, time: () => CallOptions): Promise<void> {
-    this.assertHeld()
+    this.assertMayWrite()
     const modRevision = await writeValue({
       session: this.#session,
       claim: this.#claim,

@@ -51,7 +51,7 @@ export class ReadWriteHold extends Handle {
    */
   async downgrade(options: CallOptions = {}): Promise<void> {
     options = checkCall(options, [], 'downgrade')
-    this.assertHeld()
+    this.assertMayWrite()
     this.#turnTo('read')
     await this.#inTurn(options, async time => {
       // An upgrade that was under way may have turned it back.
@@ -69,7 +69,7 @@ export class ReadWriteHold extends Handle {
   async tryUpgrade(options: CallOptions = {}): Promise<boolean> {
     options = checkCall(options, [], 'tryUpgrade')
     return this.#inTurn(options, async time => {
-      this.assertHeld()
+      this.assertMayWrite()
       if (this.#mode === 'write') return true
       const outcome = await this.#place.change('write', time)
       this.#keptOrThrow(outcome)

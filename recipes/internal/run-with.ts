@@ -28,8 +28,10 @@ export function checkBody(body: unknown): void {
 }
 
 function lostDuringRun({ name, signal }: Handle): EtcdError {
-  return new EtcdError('LOCK_LOST', `[LOCK_LOST] ${name} was lost before the work under it was done`, {
+  const { reason } = signal
+  const why = EtcdError.is(reason) ? `: ${reason.message.replace(/^\[\w+\] /, '')}` : ''
+  return new EtcdError('LOCK_LOST', `[LOCK_LOST] ${name} was lost before the work under it was done${why}`, {
     outcome: 'unknown',
-    cause: signal.reason,
+    cause: reason,
   })
 }

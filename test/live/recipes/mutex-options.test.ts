@@ -196,6 +196,7 @@ test('a hold that lasts too long is given up, and its signal says why', async t 
   await line(etcd, name, 0)
   await long.unlock()
   const error = await t.throwsAsync(mutex.run(() => void runtime.fire(MAX_HOLD_MS)))
+  t.regex(error?.message ?? '', /was lost before .*maxHoldMs/)
   t.true(EtcdError.is(error, 'LOCK_LOST'))
 })
 

@@ -86,6 +86,27 @@ test('a session whose renewals stay unanswered is lost at its deadline, before t
   await t.throwsAsync(session.mutex(name).tryLock())
 })
 
+test('what is to be written under a lock of a lost session is not sent, and the error says so', async t => {
+  const runtime = testRuntime()
+  const { net, session } = await sessionPlayer(t, server(), {}, { runtime })
+  const hold = await session.mutex(nameOf(t)).lock()
+  const shared = await session.rwMutex(`${nameOf(t)}-shared`).writeLock()
+  const leadership = await session.election(`${nameOf(t)}-leader`).campaign('me')
+  runtime.stall(15_000)
+  const before = net.sent.length
+  for (const write of [
+    () => hold.txn({ then: [] }),
+    () => shared.downgrade(),
+    () => shared.tryUpgrade(),
+    () => leadership.proclaim('again'),
+  ]) {
+    const error = await t.throwsAsync(write())
+    t.true(EtcdError.is(error, 'SESSION_LOST'), String(error))
+    t.is((error as EtcdError).outcome, 'not-sent')
+  }
+  t.false(net.sent.slice(before).some(({ path }) => path.endsWith('/Txn')))
+})
+
 test('an event loop that stood still past the deadline is noticed by whoever looks first', async t => {
   const runtime = testRuntime()
   for (const look of ['held', 'assertHeld', 'state', 'assertAlive', 'remainingMs'] as const) {

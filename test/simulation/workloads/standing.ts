@@ -17,7 +17,12 @@ interface Wait {
   readonly how: 'waits' | 'tries'
   readonly since: number
   until: number
+  /** It came to nothing, and an attempt of it may still be applied. */
+  hasFailed: boolean
 }
+
+/** So long an attempt that was given up may be on its way. */
+const LATE_MS = 2 * REQUEST_MS
 
 const waitsOf = ledger<Wait>()
 
@@ -32,11 +37,14 @@ export async function standing<Result>(
   how: 'waits' | 'tries' = 'waits',
 ): Promise<Result> {
   const { process, stage, session } = scene
-  const mine: Wait = { session, prefixes, how, since: stage.world.nowMs, until: Infinity }
+  const mine: Wait = { session, prefixes, how, since: stage.world.nowMs, until: Infinity, hasFailed: false }
   waitsOf(stage).push(mine)
   try {
-    return await wait()
+    const result = await wait()
+    mine.hasFailed = result === undefined
+    return result
   } catch (error) {
+    mine.hasFailed = true
     if (EtcdError.is(error)) judge(stage, process, mine, error)
     throw error
   } finally {
@@ -72,7 +80,10 @@ function placesIn(stage: Stage, mine: Wait, prefix: string): readonly Place[] {
   const { session, since } = mine
   const others = waitsOf(stage).filter(
     one =>
-      one !== mine && one.session === session && one.until >= since && one.prefixes.some(p => p === prefix),
+      one !== mine &&
+      one.session === session &&
+      one.until >= (one.hasFailed ? since - LATE_MS : since) &&
+      one.prefixes.some(p => p === prefix),
   )
   const there = new Set(cluster.keys(prefix))
   const ours = new Set<string>()
