@@ -55,7 +55,7 @@ export function watchRevocation(
   )
 }
 
-/** Asks this holder. False if the lock is not his any more. Two round trips. */
+/** Asks this holder. False if the lock was not his any more. Two round trips. */
 export async function askToRevoke(
   engine: Engine,
   {
@@ -72,6 +72,7 @@ export async function askToRevoke(
   const { id } = await lease.grant(ttl, time())
   const { host, pid } = runtime.identity()
   let asked = false
+  let unanswered = false
   try {
     const { succeeded } = await submitter.submit({
       method: methods.txn,
@@ -92,10 +93,14 @@ export async function askToRevoke(
       },
       // Says the same twice, to the same holder.
       repeat: 'idempotent',
+      onUnanswered: () => {
+        unanswered = true
+      },
       ...time(),
     })
     asked = succeeded
-    return succeeded
+    // He was there when we looked, and an attempt of ours that got no answer may be why he has left since.
+    return succeeded || unanswered
   } finally {
     // With nothing on it, or nobody to answer for it, the lease need not last.
     if (!asked) void lease.revoke(id).catch(() => {})

@@ -1,5 +1,6 @@
 import test, { type ExecutionContext } from 'ava'
 import { EtcdError, type Hold, type RevocationRequest } from '../../../src/index.ts'
+import { deferred } from '../../../src/support/deferred.ts'
 import { mapKey } from '../../../src/wire/bytes.ts'
 import type { TxnRequest } from '../../../src/wire/gen/rpc.g.ts'
 import { methods } from '../../../src/wire/methods.ts'
@@ -260,6 +261,33 @@ test('a request that came too late leaves no lease behind', async t => {
   const put = (call.request as TxnRequest).success[0]?.request
   const lease = put?.kind === 'put' ? put.value.lease : 0n
   t.true(EtcdError.is(await t.throwsAsync(etcd.lease.revoke(lease)), 'LEASE_NOT_FOUND'))
+})
+
+test('a request that was heard, and whose answer was lost, has asked somebody', async t => {
+  t.timeout(30_000)
+  const { session } = await sessionPlayer(t, server())
+  const asker = await player(t, server())
+  const name = nameOf(t)
+  const unlocked = deferred<void>()
+  const onRevocation = (_: RevocationRequest, hold: Hold) => {
+    hold.unlock().then(unlocked.resolve, unlocked.reject)
+  }
+  const hold = await session.mutex(name, { onRevocation }).lock()
+  const stopped = asker.net.stopRequests(
+    methods.txn,
+    writes(`${name}.revoke/${hold.fencingToken.toString(16)}`),
+  )
+  const asking = asker.etcd.mutex(name).requestRevocation({ ttl: 600 })
+  const call = await stopped.caught()
+  stopped.off()
+  await call.apply()
+  await unlocked.promise
+  call.lose()
+  t.is((await asking)?.createRevision, hold.fencingToken)
+  await quiet(asker.net)
+  const put = (call.request as TxnRequest).success[0]?.request
+  const lease = put?.kind === 'put' ? put.value.lease : 0n
+  t.true(EtcdError.is(await t.throwsAsync(asker.etcd.lease.revoke(lease)), 'LEASE_NOT_FOUND'))
 })
 
 const HOUR_MS = 3_600_000

@@ -256,6 +256,19 @@ export const semaphore: readonly Mutant[] = [
     ],
   },
   {
+    name: 'request-that-was-heard-counts-as-unheard',
+    promise: 'whoever asked a holder, who heard it and has left, is told whom it asked',
+    file: 'recipes/internal/mutex/revocation.ts',
+    find: 'return succeeded || unanswered\n  } finally',
+    replace: 'return succeeded\n  } finally',
+    tests: [
+      by(
+        'live/recipes/mutex-options',
+        'a request that was heard, and whose answer was lost, has asked somebody',
+      ),
+    ],
+  },
+  {
     name: 'rest-of-left-permits-stays',
     promise: 'of permits left with a lease that are lost in part the rest goes, too',
     file: 'recipes/internal/semaphore/left-slots.ts',
