@@ -8,7 +8,7 @@ import { methods } from '../../../src/wire/methods.ts'
 import type { Claim } from '../line/claim.ts'
 import { type Condition, emptyRange } from '../line/rule.ts'
 import { anyOf, wayTaken } from '../line/ways.ts'
-import { type Mode, modeOf, noReader, valueIn } from './read-write.ts'
+import { type Mode, modeOf, noReader, withMode } from './read-write.ts'
 
 /** `refused`: somebody else reads, and nothing has changed. */
 export type ModeChange = 'changed' | 'refused' | 'lost'
@@ -36,7 +36,7 @@ export class ModeOfPlace {
   }
 
   /**
-   * Writes the mode into the value of the key: that, and with it the position, stays. To write, nobody else may read
+   * Writes the mode into the value of the key: that, and with it the position, stays, and so does what else it says. To write, nobody else may read
    * or wait to read at that revision. One round trip, up to two more after a change that got no answer.
    */
   async change(mode: Mode, time: () => CallOptions): Promise<ModeChange> {
@@ -66,9 +66,9 @@ export class ModeOfPlace {
     { known, isThere }: { readonly known: bigint; readonly isThere: boolean },
     { signal, timeoutMs }: CallOptions,
   ): Promise<Answer> {
-    const { prefix, own } = this.#claim.stands[0]!
+    const { prefix, own, value: said } = this.#claim.stands[0]!
     const { key } = own
-    const value = valueIn(mode, this.#session.placeValue())
+    const value = withMode(mode, said)
     const unchanged = modifiedAtWire(key, known)
     const ways: readonly Condition[] =
       mode === 'read' || isThere ? [[unchanged]] : waysToBeAlone(prefix, key).map(way => [unchanged, ...way])

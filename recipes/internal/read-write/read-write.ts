@@ -1,4 +1,4 @@
-import { prefixEnd, toBytes } from '../../../src/wire/bytes.ts'
+import { concat, prefixEnd, toBytes } from '../../../src/wire/bytes.ts'
 import type { Init } from '../../../src/wire/codec.ts'
 import { CompareResult, CompareTarget, type Compare as WireCompare } from '../../../src/wire/gen/rpc.g.ts'
 import { empty, type Rule } from '../line/rule.ts'
@@ -19,6 +19,12 @@ export const BEHIND_READERS: Uint8Array = toBytes('{"mode":"read#')
 export function valueIn(mode: Mode, place: Uint8Array): Uint8Array {
   const said = place.length === 0 ? '}' : `,${decoder.decode(place.subarray(1))}`
   return toBytes(`{"mode":"${mode}"${said}`)
+}
+
+/** What {@link valueIn} made, with another mode and otherwise the same. */
+export function withMode(mode: Mode, value: Uint8Array): Uint8Array {
+  const [start, said] = mode === 'read' ? [READ, WRITE] : [WRITE, READ]
+  return goesOnFrom(value, said) ? concat(start, value.subarray(said.length)) : value
 }
 
 /** Undefined for a value that is neither: whoever wrote it keeps everybody out, as a writer does. */

@@ -582,6 +582,26 @@ test('without metadata the mode is still told', async t => {
   t.true((await etcd.txn({ if: [compare(reader.key).lease.equals(session.leaseId)], then: [] })).succeeded)
 })
 
+test('a change of mode keeps what the place says about its owner', async t => {
+  const { etcd } = await sessionPlayer(t, server())
+  let asked = 0
+  const session = await etcd.session({
+    describe: ({ host }) => {
+      asked += 1
+      return { host, owner: `as asked for the ${asked}. time` }
+    },
+  })
+  const name = nameOf(t)
+  const hold = await session.rwMutex(name).writeLock()
+  const said = async () => (await etcd.get(hold.key))!.text()
+  const before = await said()
+  await hold.downgrade()
+  t.is(await said(), before.replace('write', 'read'))
+  t.true(await hold.tryUpgrade())
+  t.is(await said(), before)
+  t.is(asked, 1)
+})
+
 async function namesOf(holders: ReturnType<ReturnType<SessionPlayer['etcd']['rwMutex']>['holders']>) {
   return (await holders).map(({ mode }) => mode)
 }

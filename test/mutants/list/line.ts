@@ -381,6 +381,15 @@ export const line: readonly Mutant[] = [
     ],
   },
   {
+    name: 'change-of-mode-forgets-whose-place-it-is',
+    promise: 'a change of mode keeps what the place says about its owner',
+    file: 'recipes/internal/read-write/read-write.ts',
+    find: 'return goesOnFrom(value, said) ? concat(start, value.subarray(said.length)) : value',
+    replace:
+      'return goesOnFrom(value, said) ? concat(start, value.subarray(said.length)) : valueIn(mode, new Uint8Array(0))',
+    tests: [by('live/recipes/rw-mutex', 'a change of mode keeps what the place says about its owner')],
+  },
+  {
     name: 'writer-that-finds-itself-writing-is-undone',
     promise: 'whoever finds itself writing writes that anew: a downgrade on its way must not be applied',
     file: 'recipes/internal/read-write/mode-change.ts',
