@@ -84,7 +84,8 @@ export class RwMutexView {
  *           mode; those nobody asks for stay until the lease ends.
  * Cost      free, or readers only: 1 round trip to lock, 1 to unlock, 1 to change the mode. Contended: 1 to stand in
  *           line and none from the release to the next. Up to 64 in line, one message per change for each client
- *           that waits; behind more, none until the nearest one it waits for goes.
+ *           that waits; behind more, none until the nearest one it waits for goes. 1 more to take up what was left
+ *           with a lease, and 1 to look for it.
  */
 export class RwMutex extends RwMutexView {
   readonly #session: SessionContext

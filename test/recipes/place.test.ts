@@ -7,7 +7,14 @@ import { oneAtATime, type Rule } from '../../recipes/internal/line/rule.ts'
 const readers: Rule = { ...oneAtATime, values: 'read', blocks: ({ value }) => value[0] !== 0x72 }
 
 function entry(name: string, createRevision: bigint, value = ''): Entry {
-  return { name, key: Buffer.from(name), createRevision, lease: 1n, value: Buffer.from(value) }
+  return {
+    name,
+    key: Buffer.from(name),
+    createRevision,
+    modRevision: createRevision,
+    lease: 1n,
+    value: Buffer.from(value),
+  }
 }
 
 test('only those created earlier are ahead', t => {

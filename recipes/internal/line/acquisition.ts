@@ -16,6 +16,7 @@ import {
 import { type Created, createPlaces } from './creation.ts'
 import { type Distance, OwnPlace, type Standing } from './own-place.ts'
 import { placeTaken } from './place.ts'
+import { takeUp } from './take-up.ts'
 
 /**
  * Stands in line until it is our turn: in one line, or in several at one position.
@@ -98,12 +99,7 @@ class Acquisition implements Attempt<Claim>, Standing {
 
   async #create(places: readonly OwnPlace[]): Promise<Created> {
     try {
-      const created = await createPlaces(this.session, this.#stands, this.abandoned)
-      // From here on whatever becomes of us takes the keys away, also those that somebody has written over.
-      this.#createRevision = created.createRevision
-      const taken = created.entries.find(({ lease }) => lease !== this.session.leaseId)
-      if (taken !== undefined) throw placeTaken(taken)
-      this.abandoned.throwIfAborted()
+      const created = await this.#createOrTakeUp()
       const distances = places.map((place, index): Distance => {
         place.created(created.entries[index]!)
         const reading = created.readings[index]
@@ -117,6 +113,21 @@ class Acquisition implements Attempt<Claim>, Standing {
     } finally {
       // Only now that the answer is used, deletions seen while it was on its way may be forgotten.
       for (const place of places) place.answered()
+    }
+  }
+
+  async #createOrTakeUp(): Promise<Created> {
+    for (;;) {
+      const created = await createPlaces(this.session, this.#stands, this.abandoned)
+      // From here on whatever becomes of us takes the keys away, also those that somebody has written over.
+      this.#createRevision = created.createRevision
+      const taken = created.entries.find(({ lease }) => lease !== this.session.leaseId)
+      if (taken !== undefined) throw placeTaken(taken)
+      this.abandoned.throwIfAborted()
+      if (!created.adopted) return created
+      const isOurs = await takeUp(this.session, this.#stands, created.entries, this.abandoned)
+      this.abandoned.throwIfAborted()
+      if (isOurs) return created
     }
   }
 

@@ -61,6 +61,7 @@ export async function createPlaces(
         name: mapKey(own.key),
         key: own.key,
         createRevision: revision,
+        modRevision: revision,
         lease: session.leaseId,
         value,
       }))

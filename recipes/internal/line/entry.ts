@@ -13,14 +13,15 @@ export interface Entry {
   readonly name: string
   readonly key: Uint8Array
   readonly createRevision: bigint
+  readonly modRevision: bigint
   /** 0 when it goes with no lease: then nobody's death removes it. */
   readonly lease: bigint
   /** Empty where the rule of the line does not read values. */
   readonly value: Uint8Array
 }
 
-export function entryOf({ key, createRevision, lease, value }: KeyValue): Entry {
-  return { name: mapKey(key), key, createRevision, lease, value }
+export function entryOf({ key, createRevision, modRevision, lease, value }: KeyValue): Entry {
+  return { name: mapKey(key), key, createRevision, modRevision, lease, value }
 }
 
 /**

@@ -12,7 +12,8 @@ import {
   type Wish,
 } from './claim.ts'
 import { leftFor } from './left-places.ts'
-import { createIfVacant } from './vacancy.ts'
+import { takeUp } from './take-up.ts'
+import { createIfVacant, type Vacant } from './vacancy.ts'
 
 /**
  * The head of every line if nobody is to be waited for in any of them, undefined otherwise; then nothing was
@@ -42,9 +43,10 @@ class ImmediateAttempt implements Attempt<Claim | undefined> {
   }
 
   async run(): Promise<Claim | undefined> {
-    let created: { readonly createRevision: bigint; readonly adopted: boolean } | undefined
+    let created: Vacant | undefined
     try {
-      created = await createIfVacant(this.#session, this.#stands, this.#abandoned)
+      do created = await createIfVacant(this.#session, this.#stands, this.#abandoned)
+      while (created !== undefined && !(await this.#takeUp(created)))
       await this.#session.reliable()
       this.#abandoned.throwIfAborted()
     } catch (error) {
@@ -56,11 +58,18 @@ class ImmediateAttempt implements Attempt<Claim | undefined> {
       return undefined
     }
     for (const { own } of this.#stands) own.granted(created.createRevision)
-    return { stands: this.#stands, ...created }
+    const { createRevision, found } = created
+    return { stands: this.#stands, createRevision, adopted: found.length > 0 }
   }
 
   abandon(reason: unknown): void {
     this.#abandoned.abort(() => reason)
+  }
+
+  async #takeUp({ found }: Vacant): Promise<boolean> {
+    const isOurs = await takeUp(this.#session, this.#stands, found, this.#abandoned)
+    this.#abandoned.throwIfAborted()
+    return isOurs
   }
 
   async #undo(createRevision: bigint | undefined): Promise<void> {

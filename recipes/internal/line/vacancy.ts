@@ -20,9 +20,11 @@ const OPERATIONS = 128
 /** How often a way that looked right may be found wrong before somebody counts as being in the way. */
 const LOOKS = 3
 
-interface Vacant {
+/** Created, or found. */
+export interface Vacant {
   readonly createRevision: bigint
-  readonly adopted: boolean
+  /** Our own keys, if they were there already. */
+  readonly found: readonly Entry[]
 }
 
 /** What was found instead: our own keys, where they exist, and the lines. */
@@ -44,7 +46,7 @@ export async function createIfVacant(
   let ways = waysOf(stands)
   for (let look = 1; ; look++) {
     const answer = await ask(session, stands, ways, abandoned)
-    if (typeof answer === 'bigint') return { createRevision: answer, adopted: false }
+    if (typeof answer === 'bigint') return { createRevision: answer, found: [] }
     const everyWay = look === 1 && ways.length > 0
     if (inTheWay(session, stands, answer, everyWay)) {
       const own = ownAtTheHead(session, stands, answer)
@@ -175,7 +177,15 @@ function inTheWay(
   let any = found.some(entry => entry !== undefined)
   for (const [index, { prefix, rule, own, value }] of stands.entries()) {
     const { entries, truncated, revision } = readings[index]!
-    const newcomer = { name: '', key: own.key, createRevision: revision + 1n, lease: leaseId, value }
+    const next = revision + 1n
+    const newcomer = {
+      name: '',
+      key: own.key,
+      createRevision: next,
+      modRevision: next,
+      lease: leaseId,
+      value,
+    }
     // Keys of names below this one, created together with its own, are what an attempt of ours has made.
     const others = entries.filter(entry => entry.createRevision !== found[index]?.createRevision)
     const first = others.find(entry => rule.blocks(entry, newcomer))
@@ -194,6 +204,7 @@ function ownAtTheHead(
 ): Vacant | undefined {
   const [first] = found
   if (first === undefined) return undefined
+  const ours: Entry[] = []
   for (const [index, stand] of stands.entries()) {
     const { rule } = stand
     const mine = found[index]
@@ -204,9 +215,10 @@ function ownAtTheHead(
     const ahead = entries.filter(({ createRevision }) => createRevision < mine.createRevision)
     if (!entries.some(({ name }) => name === mine.name) || ahead.some(entry => rule.blocks(entry, mine)))
       return undefined
+    ours.push(mine)
   }
   for (const { own } of stands) own.ghostFound()
-  return { createRevision: first.createRevision, adopted: true }
+  return { createRevision: first.createRevision, found: ours }
 }
 
 /** Ghosts of whoever had the lease before us are watched for by nobody yet: they go when our turn is over. */

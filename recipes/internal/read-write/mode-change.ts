@@ -41,6 +41,8 @@ export class ModeOfPlace {
    */
   async change(mode: Mode, time: () => CallOptions): Promise<ModeChange> {
     for (let isThere = false; ; ) {
+      // On a lease that was left to others the key is theirs: asked again, we would find what they have written.
+      this.#session.signal.throwIfAborted()
       const known = this.#modRevision
       const answer = await this.#ask(mode, { known, isThere }, time())
       if (answer.kind === 'changed') {

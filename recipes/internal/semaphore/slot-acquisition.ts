@@ -212,8 +212,10 @@ class SlotAcquisition implements Attempt<SlotClaim>, Standing {
   #placeIn({ found, revision }: Queued): Entry {
     const { own, value } = this.#stand
     const { leaseId: lease } = this.session
-    if (found === undefined)
-      return { name: mapKey(own.key), key: own.key, createRevision: revision, lease, value }
+    if (found === undefined) {
+      const created = { createRevision: revision, modRevision: revision }
+      return { name: mapKey(own.key), key: own.key, ...created, lease, value }
+    }
     // Else it was left on a lease that was resumed, and what became of our attempt is still open.
     if (equalBytes(found.value, value)) {
       own.ghostFound()

@@ -1,6 +1,14 @@
 import test, { type ExecutionContext } from 'ava'
-import { compare, EtcdError, op, prefix, type ReadWriteHold } from '../../../src/index.ts'
-import type { TxnResponse } from '../../../src/wire/gen/rpc.g.ts'
+import {
+  compare,
+  EtcdError,
+  type JointHold,
+  op,
+  prefix,
+  type ReadWriteHold,
+  type Session,
+} from '../../../src/index.ts'
+import { CompareTarget, type TxnRequest, type TxnResponse } from '../../../src/wire/gen/rpc.g.ts'
 import { methods } from '../../../src/wire/methods.ts'
 import { uniquePrefix, useEtcd } from '../../support/live.ts'
 import {
@@ -626,6 +634,118 @@ test('a lease is left to others only when it is known what became of a change of
   const resumed = await etcd.session({ resume: await orphaning })
   t.is((await resumed.rwMutex(name).readLock()).fencingToken, hold.fencingToken)
 })
+
+const writing = {
+  writeLock: (session, name) => session.rwMutex(name).writeLock(),
+  tryWriteLock: (session, name) => session.rwMutex(name).tryWriteLock(),
+  lockAll: (session, name) => session.lockAll([{ name, mode: 'write' }]),
+  tryLockAll: (session, name) => session.tryLockAll([{ name, mode: 'write' }]),
+} satisfies Record<string, (session: Session, name: string) => Promise<ReadWriteHold | JointHold | undefined>>
+
+for (const [call, lock] of Object.entries(writing)) {
+  test(`a downgrade given up before the lease was left, and applied after somebody took the lock up to write, changes nothing: ${call}`, async t => {
+    const name = nameOf(t)
+    const { late, lease, token } = await leftWithLateDowngrade(t, name)
+    const writer = await sessionPlayer(t, server())
+    const reader = await sessionPlayer(t, server())
+    const resumed = await writer.etcd.session({ resume: lease })
+    const hold = await lock(resumed, name)
+    t.is(hold?.fencingToken, token)
+    const reading = reader.session.rwMutex(name).readLock()
+    await line(reader.etcd, name, 2)
+    await late.apply()
+    await quiet(reader.net)
+    t.is(await stateOf(reading), 'pending', 'we write')
+    t.deepEqual(await namesOf(reader.etcd.rwMutex(name).holders()), ['write'])
+    await hold!.txn({ then: [op.put(`${name}-data`, '1')] })
+    await hold!.unlock()
+    await (await reading).unlock()
+  })
+
+  test(`a downgrade applied while somebody takes the lock up to write counts: ${call}`, async t => {
+    const name = nameOf(t)
+    const { late, lease } = await leftWithLateDowngrade(t, name)
+    const writer = await sessionPlayer(t, server())
+    const reader = await sessionPlayer(t, server())
+    const resumed = await writer.etcd.session({ resume: lease })
+    const stopped = writer.net.stopRequests(methods.txn, asksIfUnchanged)
+    const locking = lock(resumed, name)
+    const takingUp = await stopped.caught()
+    stopped.off()
+    await late.apply()
+    const reading = await reader.session.rwMutex(name).readLock()
+    await takingUp.deliver()
+    if (call.startsWith('try')) {
+      t.is(await locking, undefined)
+      t.deepEqual(await namesOf(reader.etcd.rwMutex(name).holders()), ['read', 'read'])
+    } else {
+      await quiet(writer.net)
+      t.is(await stateOf(locking), 'pending', 'somebody reads')
+      await reading.unlock()
+      t.true((await locking)!.fencingToken > reading.fencingToken)
+    }
+  })
+
+  test(`a lock is taken up once, though the answer to that was lost: ${call}`, async t => {
+    const name = nameOf(t)
+    const { etcd, net, session } = await sessionPlayer(t, server())
+    const { fencingToken: token } = await session.rwMutex(name).writeLock()
+    const resumed = await etcd.session({ resume: await session.orphan() })
+    const stopped = net.stopRequests(methods.txn, asksIfUnchanged)
+    const locking = lock(resumed, name)
+    const takingUp = await stopped.caught()
+    stopped.off()
+    await takingUp.apply()
+    takingUp.lose()
+    const hold = await locking
+    t.is(hold?.fencingToken, token)
+    await hold!.unlock()
+    t.deepEqual(await keysOf(etcd, name), [])
+  })
+}
+
+test('a change of mode is not made again once its lease was left without waiting for it', async t => {
+  const { net, session } = await sessionPlayer(t, server())
+  const writer = await sessionPlayer(t, server())
+  const reader = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const left = await session.rwMutex(name).writeLock()
+  const stopped = net.stopRequests(methods.txn, asksIfUnchanged)
+  const changing = t.throwsAsync(left.downgrade())
+  const call = await stopped.caught()
+  stopped.off()
+  await t.throwsAsync(session.orphan({ timeoutMs: 1 }), { code: 'TIMEOUT' })
+  const resumed = await writer.etcd.session({ resume: session.leaseId })
+  const hold = await resumed.rwMutex(name).writeLock()
+  t.is(hold.fencingToken, left.fencingToken)
+  const reading = reader.session.rwMutex(name).readLock()
+  await line(reader.etcd, name, 2)
+  await call.deliver()
+  t.true(EtcdError.is(await changing, 'SESSION_CLOSED'))
+  await quiet(reader.net)
+  t.is(await stateOf(reading), 'pending', 'we write')
+  await hold.unlock()
+  await (await reading).unlock()
+})
+
+/** The lease of a writer whose downgrade, given up, is still on its way. */
+async function leftWithLateDowngrade(t: ExecutionContext<unknown>, name: string) {
+  const { net, session } = await sessionPlayer(t, server())
+  const hold = await session.rwMutex(name).writeLock()
+  const leaving = new AbortController()
+  const stopped = net.stopRequests(methods.txn, asksIfUnchanged)
+  const downgrading = t.throwsAsync(hold.downgrade({ signal: leaving.signal }), { message: 'leaves' })
+  const late = await stopped.caught()
+  stopped.off()
+  leaving.abort(new Error('leaves'))
+  await downgrading
+  return { late, lease: await session.orphan(), token: hold.fencingToken }
+}
+
+/** Does this transaction ask whether a key is as it was written at last? */
+function asksIfUnchanged({ compare }: TxnRequest): boolean {
+  return compare.some(({ target }) => target === CompareTarget.modRevision)
+}
 
 test('locks left with a lease are taken up by whoever resumes it, each by who wants it that way', async t => {
   const { etcd, session } = await sessionPlayer(t, server())

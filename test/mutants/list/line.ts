@@ -390,6 +390,45 @@ export const line: readonly Mutant[] = [
     tests: [by('live/recipes/rw-mutex', 'a change of mode keeps what the place says about its owner')],
   },
   {
+    name: 'left-lock-taken-up-as-it-was-found',
+    promise: 'a change of mode given up before the lease was left does not undo what was taken up after it',
+    file: 'recipes/internal/line/take-up.ts',
+    find: 'if (!session.resumed) return true',
+    replace: 'if (session.resumed) return true',
+    tests: [
+      by(
+        'live/recipes/rw-mutex',
+        'a downgrade given up before the lease was left, and applied after somebody took the lock up to write, changes nothing: writeLock',
+      ),
+    ],
+  },
+  {
+    name: 'left-lock-taken-up-whatever-became-of-it',
+    promise: 'whoever takes up a lock looks again if its mode has changed meanwhile',
+    file: 'recipes/internal/line/take-up.ts',
+    find: 'unchanged.push(modifiedAtWire(key, modRevision))',
+    replace: 'void modifiedAtWire(key, modRevision)',
+    tests: [
+      by(
+        'live/recipes/rw-mutex',
+        'a downgrade applied while somebody takes the lock up to write counts: tryWriteLock',
+      ),
+    ],
+  },
+  {
+    name: 'change-of-mode-goes-on-in-a-lease-left-to-others',
+    promise: 'a change of mode is not made again once its lease was left without waiting for it',
+    file: 'recipes/internal/read-write/mode-change.ts',
+    find: 'this.#session.signal.throwIfAborted()\n',
+    replace: '\n',
+    tests: [
+      by(
+        'live/recipes/rw-mutex',
+        'a change of mode is not made again once its lease was left without waiting for it',
+      ),
+    ],
+  },
+  {
     name: 'writer-that-finds-itself-writing-is-undone',
     promise: 'whoever finds itself writing writes that anew: a downgrade on its way must not be applied',
     file: 'recipes/internal/read-write/mode-change.ts',
