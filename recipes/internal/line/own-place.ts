@@ -8,6 +8,7 @@ import { approach } from './far-place.ts'
 import type { Line } from './line.ts'
 import { isFar, type LineReading } from './line-reading.ts'
 import { Lines } from './lines.ts'
+import { watchOwnKeys } from './own-key-watch.ts'
 import { type Place, placeGone } from './place.ts'
 import type { Rule } from './rule.ts'
 
@@ -34,6 +35,8 @@ export class OwnPlace implements Place {
   readonly #lines: Lines
   readonly #line: Line
   #mine: Entry | undefined
+  #hasLeft = false
+  #keyWatch: { stop(): void } | undefined
 
   constructor(stand: Stand, standing: Standing, ours = 1) {
     const { engine, ttl } = standing.session
@@ -84,6 +87,8 @@ export class OwnPlace implements Place {
 
   /** Waits no more, whatever came of it. */
   leave(): void {
+    this.#hasLeft = true
+    this.#keyWatch?.stop()
     this.#line.leave(this)
     this.#line.settle()
   }
@@ -110,8 +115,12 @@ export class OwnPlace implements Place {
       ttlMs,
       signal: abandoned.signal,
     })
-    if (abandoned.aborted) return
-    if (look.kind === 'free') return this.onTurn()
+    if (abandoned.aborted || this.#hasLeft) return
+    if (look.kind === 'free') {
+      // Behind a crowd it waits for nobody here, though perhaps elsewhere; and it is not in the line, which would tell.
+      this.#keyWatch = watchOwnKeys(session, [mine.key], mine.createRevision, error => this.onEnd(error))
+      return this.onTurn()
+    }
     this.#refuseOwnName(look.reading)
     this.#line.join(this, undefined)
   }

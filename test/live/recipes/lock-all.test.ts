@@ -243,6 +243,39 @@ test('a crowd that only reads, however many, keeps nobody out who wants to read 
   await (await writing).unlock()
 })
 
+test('the loss of a place behind a crowd that reads is told while another lock is waited for', async t => {
+  t.timeout(30_000)
+  const runtime = testRuntime()
+  const { etcd, net, session } = await sessionPlayer(t, server(), {}, { runtime })
+  const other = await sessionPlayer(t, server())
+  const [a, b] = namesOf(t)
+  const crowd = await Promise.all(Array.from({ length: 70 }, () => other.session.rwMutex(b).readLock()))
+  const gate = await other.session.mutex(a).lock()
+  const names = [a, { name: b, mode: 'read' }] as const
+  const key = `${keyIn(session, b)}-1`
+  const watched = ({ key: one }: { readonly key: Uint8Array }) => Buffer.from(one).toString() === key
+  const waiting = session.lockAll(names)
+  await line(etcd, b, 71)
+  await quiet(net)
+  runtime.fire(1000)
+  await net.watching(watched)
+  await quiet(net)
+  const rejected = t.throwsAsync(waiting)
+  await etcd.delete(key)
+  t.true(EtcdError.is(await rejected, 'LOCK_LOST'))
+  await line(etcd, a, 1)
+  await quiet(net)
+  t.false(net.watches.some(watched))
+  const again = session.lockAll(names)
+  await line(etcd, b, 71)
+  await quiet(net)
+  await gate.unlock()
+  await (await again).unlock()
+  await quiet(net)
+  t.is(runtime.pending(1000), 0, 'nothing waits to watch the place')
+  await Promise.all(crowd.map(hold => hold.unlock()))
+})
+
 test('a wrong list is refused before any request', async t => {
   const { net, session } = await sessionPlayer(t, server())
   const before = net.sent.length

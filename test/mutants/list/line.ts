@@ -429,6 +429,19 @@ export const line: readonly Mutant[] = [
     ],
   },
   {
+    name: 'place-behind-a-crowd-watched-by-nobody',
+    promise: 'whoever waits elsewhere is told that its place behind a crowd of readers is gone',
+    file: 'recipes/internal/line/own-place.ts',
+    find: 'error => this.onEnd(error))\n',
+    replace: '() => {})\n',
+    tests: [
+      by(
+        'live/recipes/lock-all',
+        'the loss of a place behind a crowd that reads is told while another lock is waited for',
+      ),
+    ],
+  },
+  {
     name: 'writer-that-finds-itself-writing-is-undone',
     promise: 'whoever finds itself writing writes that anew: a downgrade on its way must not be applied',
     file: 'recipes/internal/read-write/mode-change.ts',
