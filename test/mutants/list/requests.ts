@@ -160,14 +160,22 @@ export const requests: readonly Mutant[] = [
     name: 'reading-transaction-from-the-past',
     promise: 'a transaction that only reads is not answered from before what its client was told',
     file: 'src/client/kv.ts',
-    find: "readOnly && isLinearizable(request) ? 'linearizable' : undefined",
-    replace: "!readOnly && isLinearizable(request) ? 'linearizable' : undefined",
+    find: 'consistency: readOnly ? consistencyOf(request) : undefined',
+    replace: 'consistency: undefined',
     tests: [
       by(
         'live/client/txn',
         'a transaction that only reads is not answered from before what its client was told, unless it asks for that',
       ),
     ],
+  },
+  {
+    name: 'past-asked-of-members-with-a-leader-only',
+    promise: 'a transaction that reads nothing but what may come from the past needs no leader',
+    file: 'src/client/kv.ts',
+    find: "return isLinearizable ? 'linearizable' : 'serializable'",
+    replace: "return 'linearizable'",
+    tests: [by('client/kv')],
   },
   {
     name: 'told-after-it-stopped-listening',
