@@ -47,7 +47,7 @@ export interface Submission<Request, Response> extends CallOptions {
   readonly atLeast?: bigint | undefined
   /** Only this endpoint can answer: maintenance of one member. */
   readonly only?: Endpoint | undefined
-  /** No further attempt and no waiting for a connection once it aborts; an attempt under way goes on. */
+  /** No further attempt and no waiting for a connection or a token once it aborts; an attempt under way goes on. */
   readonly noMoreAttempts?: { readonly signal: AbortSignal } | undefined
   /** Called for each attempt that got no answer although it may have been applied, or may be later. */
   readonly onUnanswered?: (() => void) | undefined
@@ -94,18 +94,22 @@ export class Submitter {
     signal?.throwIfAborted()
     const call = new Call(submission, this.#runtime, submission.timeoutMs ?? this.#requestTimeoutMs)
     const bytes = method.request.encode(submission.request)
+    let waited = false
     for (;;) {
       const picked = this.#pick(call)
+      waited ||= picked === undefined
       const ready = picked ?? (await this.#connection(call))
       const { connection, link } = ready
       const known = this.#tokens.known(connection.endpoint, consistency !== 'serializable')
+      waited ||= known === undefined
       const metadata = known ?? (await this.#authenticate(call, ready))
       if (metadata === undefined) continue
-      // While we waited, the connection may have gone.
-      const waited = picked === undefined || known === undefined
+      // While we waited, the caller may have had enough, and the connection may have gone.
+      if (waited && call.hadEnough) throw call.notSentAgain('nobody wants it any more')
       if (waited && link.state.kind !== 'ready') continue
       const floor = call.floor(this.#answers.highestRevision)
       const outcome = await this.#attempt(call, ready, bytes, metadata)
+      waited = true
       if (outcome.kind === 'failure') {
         await this.#recover(call, ready, metadata, outcome.failure)
         continue
@@ -165,16 +169,7 @@ export class Submitter {
     })
     if (ready !== 'over') return ready
     const complaints = this.#connections.complaints('data')
-    throw call.failed(
-      call.lastError ??
-        new EtcdError(
-          'UNAVAILABLE',
-          `[UNAVAILABLE] ${call.name} was not sent, no endpoint could be reached: ${complaints}`,
-          {
-            outcome: 'not-sent',
-          },
-        ),
-    )
+    throw call.notSentAgain(`no endpoint could be reached: ${complaints}`)
   }
 
   /** Headers with a token, or undefined after a failure that was waited out. */
@@ -185,7 +180,7 @@ export class Submitter {
     const result = await this.#wait<Awaited<ReturnType<Tokens['obtain']>>>(
       call,
       timeoutMs,
-      undefined,
+      call.submission.noMoreAttempts?.signal,
       (resolve, reject) => {
         this.#tokens
           .obtain(endpoint, ready.link, call.submission.consistency !== 'serializable')
@@ -197,6 +192,7 @@ export class Submitter {
       call.tokensLeft -= 1
       return result.metadata
     }
+    if (result === 'over' && call.hadEnough) throw call.notSentAgain('nobody wants it any more')
     const failure =
       result === 'over'
         ? { status: Code.deadlineExceeded, message: 'no answer in time', sent: true }
@@ -310,6 +306,7 @@ export class Submitter {
       // Between two waits nobody listens: nothing is begun for a caller that has left.
       if (signal?.aborted) return reject(signal.reason)
       if (closing.aborted) return reject(call.failed(closing.reason))
+      if (giveUp?.aborted) return resolve('over')
       let waiting = true
       const finish = () => {
         waiting = false
@@ -385,6 +382,11 @@ class Call {
     return this.submission.method.path.slice(this.submission.method.path.lastIndexOf('.') + 1)
   }
 
+  /** Whatever is under way may go on; nothing more is to be sent. */
+  get hadEnough(): boolean {
+    return this.submission.noMoreAttempts?.signal.aborted === true
+  }
+
   remainingMs(): number {
     return Math.max(0, this.#deadlineMs - this.#runtime.now())
   }
@@ -428,6 +430,12 @@ class Call {
         // Refused by this member only. A revision of the future is one only where a member lags behind.
         return this.repeats + 1 < endpoints && (error.code !== 'FUTURE_REVISION' || this.#repeat === 'read')
     }
+  }
+
+  /** The error of a call that came to no attempt, or to no further one. */
+  notSentAgain(why: string): EtcdError {
+    const message = `[UNAVAILABLE] ${this.name} was not sent, ${why}`
+    return this.failed(this.lastError ?? new EtcdError('UNAVAILABLE', message, { outcome: 'not-sent' }))
   }
 
   /** The error of the whole call: a late refusal does not undo an attempt that may have been applied. */

@@ -170,6 +170,22 @@ export const requests: readonly Mutant[] = [
     ],
   },
   {
+    name: 'sent-for-nobody-once-there-is-a-token',
+    promise: 'whoever wants no more attempts sends none, in whatever moment a connection or a token comes',
+    file: 'src/client/submitter.ts',
+    find: 'if (waited && call.hadEnough) throw',
+    replace: 'if (waited && call.hadEnough && call.repeats < 0) throw',
+    tests: [by('client/submitter')],
+  },
+  {
+    name: 'token-waited-for-by-nobody',
+    promise: 'whoever wants no more attempts waits for no token either',
+    file: 'src/client/submitter.ts',
+    find: 'call.submission.noMoreAttempts?.signal,\n      (resolve, reject) => {\n        this.#tokens',
+    replace: 'undefined,\n      (resolve, reject) => {\n        this.#tokens',
+    tests: [by('client/submitter')],
+  },
+  {
     name: 'past-asked-of-members-with-a-leader-only',
     promise: 'a transaction that reads nothing but what may come from the past needs no leader',
     file: 'src/client/kv.ts',
