@@ -15,7 +15,10 @@ import type { Footprint } from './footprint.ts'
 import { notUnderstood } from './not-understood.ts'
 import { isFinal, type Tokens } from './tokens.ts'
 
-/** A repeatable attempt that takes longer is made again elsewhere. */
+/**
+ * A repeatable attempt that takes longer is made again elsewhere. Once every member has let one run out it may be that
+ * the answer takes longer, and each has twice the time.
+ */
 const ATTEMPT_TIMEOUT_MS = 2000
 /** A timer that comes so late says that it was us who kept silent. */
 const OWN_SILENCE_MS = 100
@@ -175,7 +178,7 @@ export class Submitter {
   /** Headers with a token, or undefined after a failure that was waited out. */
   async #authenticate(call: Call, ready: ReadyConnection): Promise<CallMetadata | undefined> {
     const { endpoint } = ready.connection
-    const timeoutMs = call.attemptTimeoutMs()
+    const timeoutMs = call.attemptTimeoutMs(this.#connections.endpoints.length)
     const untilMs = this.#runtime.now() + timeoutMs
     const result = await this.#wait<Awaited<ReturnType<Tokens['obtain']>>>(
       call,
@@ -212,7 +215,7 @@ export class Submitter {
     metadata: CallMetadata,
   ): Promise<UnaryOutcome> {
     const { method, onSend, onUnanswered, signal } = call.submission
-    const timeoutMs = call.attemptTimeoutMs()
+    const timeoutMs = call.attemptTimeoutMs(this.#connections.endpoints.length)
     const untilMs = this.#runtime.now() + timeoutMs
     const outcome = await this.#wait<UnaryOutcome>(call, timeoutMs, undefined, resolve => {
       onSend?.(this.#runtime.now())
@@ -227,6 +230,7 @@ export class Submitter {
       }
     })
     if (outcome !== 'over') return outcome
+    call.ranOut += 1
     this.#unanswered(ready, timeoutMs, untilMs)
     return {
       kind: 'failure',
@@ -362,6 +366,8 @@ class Call {
   /** Endpoints that have failed it are passed over until all have. */
   readonly avoid: Set<Endpoint> = new Set()
   repeats = 0
+  /** Attempts that got no answer in the time they had. */
+  ranOut = 0
   tokensLeft = TOKENS_PER_CALL
   overtakenLeft = OVERTAKEN_PER_CALL
   lastError: EtcdError | undefined
@@ -391,9 +397,14 @@ class Call {
     return Math.max(0, this.#deadlineMs - this.#runtime.now())
   }
 
-  /** A call that must not be repeated waits as long as it can: the server itself answers after 7 s. */
-  attemptTimeoutMs(): number {
-    return this.#repeat === 'once' ? this.remainingMs() : Math.min(ATTEMPT_TIMEOUT_MS, this.remainingMs())
+  /**
+   * A call that must not be repeated waits as long as it can: the server itself answers after 7 s. So does one that
+   * nobody else could answer: to ask the same member again is to have it begin anew, and a dead connection is told by
+   * its pings.
+   */
+  attemptTimeoutMs(endpoints: number): number {
+    if (this.#repeat === 'once' || this.submission.only !== undefined) return this.remainingMs()
+    return Math.min(ATTEMPT_TIMEOUT_MS * 2 ** Math.floor(this.ranOut / endpoints), this.remainingMs())
   }
 
   passOver(endpoint: Endpoint, endpoints: number): void {

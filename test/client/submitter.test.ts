@@ -382,6 +382,36 @@ test('a refused token is not replaced for a call that is to be made no more', as
   t.is(tokens, 2)
 })
 
+test('a call only one member can answer is waited for as long as it has time', async t => {
+  const { transport, runtime, get, endpoints } = arrange()
+  const answer = get({ only: endpoints[1], timeoutMs: 60_000 })
+  await settle()
+  const link = transport.link(B)
+  await runtime.advance(59_999)
+  transport.onlyOpen.answer({ header: header(3n) })
+  t.is((await answer).header?.revision, 3n)
+  t.is(transport.calls.length, 1)
+  t.is(link.state.kind, 'ready')
+  const unanswered = failure(t, get({ only: endpoints[1], timeoutMs: 3000 }))
+  await runtime.advance(3000)
+  t.like(await unanswered, { code: 'TIMEOUT', outcome: 'unknown' })
+})
+
+test('a read that takes three seconds is answered within its timeoutMs, and its connection stays', async t => {
+  for (const addresses of [[A], [A, B, C]]) {
+    const { transport, runtime, get } = arrange({ addresses })
+    transport.respond = call => runtime.setTimer(3000, () => call.answer({ header: header(3n) }))
+    const answer = get()
+    await runtime.advance(10_000)
+    t.is((await answer).header?.revision, 3n)
+    // Each member is left after two seconds once.
+    t.deepEqual(transport.route.slice(0, addresses.length), addresses)
+    t.is(transport.calls.length, addresses.length + 1)
+    t.true(transport.links.every(({ state }) => state.kind === 'ready'))
+    t.is(transport.links.length, addresses.length)
+  }
+})
+
 test('each attempt is told of before it is sent', async t => {
   const { transport, runtime, get } = arrange()
   const sent: [number, number][] = []
@@ -516,7 +546,7 @@ test('two reads in a row without an answer end the connection, one answer betwee
   await runtime.advance(2025)
   t.is(transport.link(A).state.kind, 'ready')
   const link = transport.link(A)
-  await runtime.advance(2000)
+  await runtime.advance(4000)
   t.is(link.state.kind, 'closed')
   await runtime.advance(1000)
   t.not(transport.link(A), link)
