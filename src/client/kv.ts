@@ -160,7 +160,7 @@ export class KV {
       request,
       footprint: 'alone',
       repeat: readOnly ? 'read' : 'once',
-      consistency: readOnly && isLinearizable(request) ? 'linearizable' : undefined,
+      consistency: readOnly ? consistencyOf(request) : undefined,
       signal: options.signal,
       timeoutMs: options.timeoutMs,
     })
@@ -204,9 +204,10 @@ function asked(request: Init<TxnRequest>): Init<TxnRequest> {
   return { ...request, failure: [{ request: { kind: 'range', value } }] }
 }
 
-/** Does the member that is asked ask the others first? It does not where all that is read may be from the past. */
-function isLinearizable({ success = [], failure = [] }: Init<TxnRequest>): boolean {
-  return [...success, ...failure].some(
+/** Of a transaction that only reads. The member that is asked asks nobody first where all that is read may be from the past. */
+function consistencyOf({ success = [], failure = [] }: Init<TxnRequest>): 'linearizable' | 'serializable' {
+  const isLinearizable = [...success, ...failure].some(
     step => step?.request?.kind !== 'range' || step.request.value?.serializable !== true,
   )
+  return isLinearizable ? 'linearizable' : 'serializable'
 }

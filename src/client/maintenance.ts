@@ -292,7 +292,8 @@ export class Maintenance {
     signal: AbortSignal | undefined,
   ): AsyncGenerator<Uint8Array, void, undefined> {
     const pieces = new Pieces()
-    const leave = await serverStream(this.#engine, methods.snapshot, {}, { only, signal }, pieces)
+    const options = { only, requireLeader: false, signal }
+    const leave = await serverStream(this.#engine, methods.snapshot, {}, options, pieces)
     try {
       for (let piece = await pieces.next(); piece !== undefined; piece = await pieces.next()) yield piece
     } finally {

@@ -42,7 +42,7 @@ export class StreamOpener implements StreamSource {
 
   /** Waits for a connection of the lane that has taken the credentials. Rejects as `open` does. */
   async reach(options: StreamOptions): Promise<Reached> {
-    const { lane, avoid, only, signal } = ownOnly(options)
+    const { lane, avoid, only, requireLeader = true, signal } = ownOnly(options)
     const backoff = new Backoff(this.#runtime, AUTHENTICATE)
     let avoided = avoid
     for (;;) {
@@ -52,7 +52,7 @@ export class StreamOpener implements StreamSource {
         signal,
       })
       const { endpoint } = ready.connection
-      const token = await this.#tokens.obtain(endpoint, ready.link, true, signal)
+      const token = await this.#tokens.obtain(endpoint, ready.link, requireLeader, signal)
       signal.throwIfAborted()
       if (token.kind === 'failure') {
         const verdict = judge(token.failure, { method: 'Authenticate', endpoint: endpoint.url })
@@ -77,6 +77,7 @@ export class StreamOpener implements StreamSource {
   ): OpenStream<Request> {
     const { endpoint } = connection
     let stream: ByteStream | undefined
+    let heard = false
     const finish = (failure: TransportFailure) => {
       if (stream === undefined) return
       stream = undefined
@@ -87,6 +88,9 @@ export class StreamOpener implements StreamSource {
         endpoint: endpoint.url,
       })
       connection.judged(failure, verdict)
+      // The election service ends what it was asked with a dead token in order, and never says a word.
+      const speechless = failure.status === Code.ok && method.kind === 'server-stream' && !heard
+      if (speechless || verdict.retry === 'after-authentication') this.#tokens.refused(endpoint, metadata)
       handlers.onEnd(verdict.error)
     }
     stream = link.stream(method.path, metadata, {
@@ -101,6 +105,7 @@ export class StreamOpener implements StreamSource {
           handlers.onEnd(notUnderstood(method.path, endpoint, error))
           return
         }
+        heard = true
         connection.answered()
         return handlers.onMessage(message)
       },

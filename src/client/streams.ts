@@ -38,11 +38,13 @@ export interface StreamOptions {
   readonly avoid?: Endpoint | undefined
   /** No other endpoint will do. */
   readonly only?: Endpoint | undefined
+  /** A member without a leader refuses at once. Default: yes. */
+  readonly requireLeader?: boolean | undefined
   /** Gives up waiting for a connection. Cancelling an open stream is `cancel()`. */
   readonly signal: AbortSignal
 }
 
-/** Where engines get streams from: a ready connection, the right token, `hasleader` set. */
+/** Where engines get streams from: a ready connection, the right token, `hasleader` set where it is wanted. */
 export interface StreamSource {
   /**
    * Opens a stream on the first connection of the lane that is ready, waiting for one as long as the signal
@@ -54,6 +56,6 @@ export interface StreamSource {
     options: StreamOptions,
     handlers: StreamHandlers<Response>,
   ): Promise<OpenStream<Request>>
-  /** The token used on this endpoint was refused: the next stream fetches a new one. */
+  /** A token used on this endpoint was refused in the middle of a stream: the next stream fetches a new one. */
   forgetToken(endpoint: Endpoint): void
 }

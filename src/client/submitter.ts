@@ -15,7 +15,10 @@ import type { Footprint } from './footprint.ts'
 import { notUnderstood } from './not-understood.ts'
 import { isFinal, type Tokens } from './tokens.ts'
 
-/** A repeatable attempt that takes longer is made again elsewhere. */
+/**
+ * A repeatable attempt that takes longer is made again elsewhere. Once every member has let one run out it may be that
+ * the answer takes longer, and each has twice the time.
+ */
 const ATTEMPT_TIMEOUT_MS = 2000
 /** A timer that comes so late says that it was us who kept silent. */
 const OWN_SILENCE_MS = 100
@@ -47,7 +50,7 @@ export interface Submission<Request, Response> extends CallOptions {
   readonly atLeast?: bigint | undefined
   /** Only this endpoint can answer: maintenance of one member. */
   readonly only?: Endpoint | undefined
-  /** No further attempt and no waiting for a connection once it aborts; an attempt under way goes on. */
+  /** No further attempt and no waiting for a connection or a token once it aborts; an attempt under way goes on. */
   readonly noMoreAttempts?: { readonly signal: AbortSignal } | undefined
   /** Called for each attempt that got no answer although it may have been applied, or may be later. */
   readonly onUnanswered?: (() => void) | undefined
@@ -94,18 +97,22 @@ export class Submitter {
     signal?.throwIfAborted()
     const call = new Call(submission, this.#runtime, submission.timeoutMs ?? this.#requestTimeoutMs)
     const bytes = method.request.encode(submission.request)
+    let waited = false
     for (;;) {
       const picked = this.#pick(call)
+      waited ||= picked === undefined
       const ready = picked ?? (await this.#connection(call))
       const { connection, link } = ready
       const known = this.#tokens.known(connection.endpoint, consistency !== 'serializable')
+      waited ||= known === undefined
       const metadata = known ?? (await this.#authenticate(call, ready))
       if (metadata === undefined) continue
-      // While we waited, the connection may have gone.
-      const waited = picked === undefined || known === undefined
+      // While we waited, the caller may have had enough, and the connection may have gone.
+      if (waited && call.hadEnough) throw call.notSentAgain('nobody wants it any more')
       if (waited && link.state.kind !== 'ready') continue
       const floor = call.floor(this.#answers.highestRevision)
       const outcome = await this.#attempt(call, ready, bytes, metadata)
+      waited = true
       if (outcome.kind === 'failure') {
         await this.#recover(call, ready, metadata, outcome.failure)
         continue
@@ -165,27 +172,18 @@ export class Submitter {
     })
     if (ready !== 'over') return ready
     const complaints = this.#connections.complaints('data')
-    throw call.failed(
-      call.lastError ??
-        new EtcdError(
-          'UNAVAILABLE',
-          `[UNAVAILABLE] ${call.name} was not sent, no endpoint could be reached: ${complaints}`,
-          {
-            outcome: 'not-sent',
-          },
-        ),
-    )
+    throw call.notSentAgain(`no endpoint could be reached: ${complaints}`)
   }
 
   /** Headers with a token, or undefined after a failure that was waited out. */
   async #authenticate(call: Call, ready: ReadyConnection): Promise<CallMetadata | undefined> {
     const { endpoint } = ready.connection
-    const timeoutMs = call.attemptTimeoutMs()
+    const timeoutMs = call.attemptTimeoutMs(this.#connections.endpoints.length)
     const untilMs = this.#runtime.now() + timeoutMs
     const result = await this.#wait<Awaited<ReturnType<Tokens['obtain']>>>(
       call,
       timeoutMs,
-      undefined,
+      call.submission.noMoreAttempts?.signal,
       (resolve, reject) => {
         this.#tokens
           .obtain(endpoint, ready.link, call.submission.consistency !== 'serializable')
@@ -197,6 +195,7 @@ export class Submitter {
       call.tokensLeft -= 1
       return result.metadata
     }
+    if (result === 'over' && call.hadEnough) throw call.notSentAgain('nobody wants it any more')
     const failure =
       result === 'over'
         ? { status: Code.deadlineExceeded, message: 'no answer in time', sent: true }
@@ -216,7 +215,7 @@ export class Submitter {
     metadata: CallMetadata,
   ): Promise<UnaryOutcome> {
     const { method, onSend, onUnanswered, signal } = call.submission
-    const timeoutMs = call.attemptTimeoutMs()
+    const timeoutMs = call.attemptTimeoutMs(this.#connections.endpoints.length)
     const untilMs = this.#runtime.now() + timeoutMs
     const outcome = await this.#wait<UnaryOutcome>(call, timeoutMs, undefined, resolve => {
       onSend?.(this.#runtime.now())
@@ -231,6 +230,7 @@ export class Submitter {
       }
     })
     if (outcome !== 'over') return outcome
+    call.ranOut += 1
     this.#unanswered(ready, timeoutMs, untilMs)
     return {
       kind: 'failure',
@@ -310,6 +310,7 @@ export class Submitter {
       // Between two waits nobody listens: nothing is begun for a caller that has left.
       if (signal?.aborted) return reject(signal.reason)
       if (closing.aborted) return reject(call.failed(closing.reason))
+      if (giveUp?.aborted) return resolve('over')
       let waiting = true
       const finish = () => {
         waiting = false
@@ -365,6 +366,8 @@ class Call {
   /** Endpoints that have failed it are passed over until all have. */
   readonly avoid: Set<Endpoint> = new Set()
   repeats = 0
+  /** Attempts that got no answer in the time they had. */
+  ranOut = 0
   tokensLeft = TOKENS_PER_CALL
   overtakenLeft = OVERTAKEN_PER_CALL
   lastError: EtcdError | undefined
@@ -385,13 +388,23 @@ class Call {
     return this.submission.method.path.slice(this.submission.method.path.lastIndexOf('.') + 1)
   }
 
+  /** Whatever is under way may go on; nothing more is to be sent. */
+  get hadEnough(): boolean {
+    return this.submission.noMoreAttempts?.signal.aborted === true
+  }
+
   remainingMs(): number {
     return Math.max(0, this.#deadlineMs - this.#runtime.now())
   }
 
-  /** A call that must not be repeated waits as long as it can: the server itself answers after 7 s. */
-  attemptTimeoutMs(): number {
-    return this.#repeat === 'once' ? this.remainingMs() : Math.min(ATTEMPT_TIMEOUT_MS, this.remainingMs())
+  /**
+   * A call that must not be repeated waits as long as it can: the server itself answers after 7 s. So does one that
+   * nobody else could answer: to ask the same member again is to have it begin anew, and a dead connection is told by
+   * its pings.
+   */
+  attemptTimeoutMs(endpoints: number): number {
+    if (this.#repeat === 'once' || this.submission.only !== undefined) return this.remainingMs()
+    return Math.min(ATTEMPT_TIMEOUT_MS * 2 ** Math.floor(this.ranOut / endpoints), this.remainingMs())
   }
 
   passOver(endpoint: Endpoint, endpoints: number): void {
@@ -428,6 +441,12 @@ class Call {
         // Refused by this member only. A revision of the future is one only where a member lags behind.
         return this.repeats + 1 < endpoints && (error.code !== 'FUTURE_REVISION' || this.#repeat === 'read')
     }
+  }
+
+  /** The error of a call that came to no attempt, or to no further one. */
+  notSentAgain(why: string): EtcdError {
+    const message = `[UNAVAILABLE] ${this.name} was not sent, ${why}`
+    return this.failed(this.lastError ?? new EtcdError('UNAVAILABLE', message, { outcome: 'not-sent' }))
   }
 
   /** The error of the whole call: a late refusal does not undo an attempt that may have been applied. */

@@ -1,10 +1,12 @@
 import { getEventListeners } from 'node:events'
 import test from 'ava'
+import type { KeyValue } from '../../src/client/key-value.ts'
+import type { Credentials } from '../../src/client/tokens.ts'
 import { connect } from '../../src/facade/connect.ts'
 import { EtcdError } from '../../src/wire/errors.ts'
 import { methods } from '../../src/wire/methods.ts'
 import { FakeRuntime, settle } from '../support/fake-runtime.ts'
-import { FakeTransport, header } from '../support/fake-transport.ts'
+import { type FakeByteStream, FakeTransport, header } from '../support/fake-transport.ts'
 
 test('a snapshot asks once, closes its side, and ends with the stream', async t => {
   const { etcd, transport } = await connected()
@@ -73,6 +75,101 @@ test('closing the client ends a snapshot at once, also one nobody is asking for 
   await etcd.close()
   t.is(stream?.state, 'cancelled')
   await t.throwsAsync(async () => pieces.next(), { code: 'CLIENT_CLOSED' })
+})
+
+test('a snapshot asks for no leader', async t => {
+  const { etcd, transport } = await connected()
+  const reading = reads(etcd.maintenance.snapshot({ endpoint: 'b:1' }))
+  await settle()
+  t.deepEqual(transport.streams[0]?.metadata, {})
+  transport.streams[0]?.answer({ blob: Uint8Array.of(1), remainingBytes: 0n })
+  transport.streams[0]?.end()
+  t.is(await reading, 1)
+})
+
+test('a snapshot whose token was refused is asked for again with another', async t => {
+  const { etcd, transport, runtime } = await authenticated()
+  const reading = reads(etcd.maintenance.snapshot())
+  await settle()
+  t.is(transport.streams[0]?.metadata.token, 't1')
+  refuse(transport.streams[0])
+  await settle()
+  const [, stream] = transport.streams
+  t.is(stream?.metadata.token, 't2')
+  t.is(stream?.sent.length, 1)
+  t.true(stream?.halfClosed)
+  stream?.answer({ blob: Uint8Array.of(1, 2), remainingBytes: 0n })
+  stream?.end()
+  t.is(await reading, 2)
+  t.is(runtime.pendingTimers, 0)
+})
+
+test('a snapshot whose tokens are refused asks twice, and the next one asks with another', async t => {
+  const { etcd, transport } = await authenticated()
+  const refused = t.throwsAsync(reads(etcd.maintenance.snapshot()), { code: 'UNAUTHENTICATED' })
+  await settle()
+  refuse(transport.streams[0])
+  await settle()
+  refuse(transport.streams[1])
+  await refused
+  t.is(transport.streams.length, 2)
+  const reading = reads(etcd.maintenance.snapshot())
+  await settle()
+  t.is(transport.streams[2]?.metadata.token, 't3')
+  transport.streams[2]?.answer({ blob: Uint8Array.of(1), remainingBytes: 0n })
+  // From here on nothing may come twice.
+  const broken = t.throwsAsync(reading, { code: 'UNAUTHENTICATED' })
+  refuse(transport.streams[2])
+  await broken
+  t.is(transport.streams.length, 3)
+})
+
+test('a snapshot that is refused for want of a token is not asked for again by who has none', async t => {
+  const { etcd, transport } = await connected()
+  const refused = t.throwsAsync(reads(etcd.maintenance.snapshot()), { code: 'UNAUTHENTICATED' })
+  await settle()
+  refuse(transport.streams[0])
+  await refused
+  t.is(transport.streams.length, 1)
+})
+
+test('a snapshot given up while another token is fetched for it opens no stream, and no timer is left', async t => {
+  const { etcd, transport, runtime } = await authenticated()
+  const abort = new AbortController()
+  const reading = reads(etcd.maintenance.snapshot({ signal: abort.signal }))
+  await settle()
+  transport.respond = () => {}
+  refuse(transport.streams[0])
+  await settle()
+  t.is(transport.onlyOpen.path, methods.authenticate.path)
+  const reason = new Error('enough')
+  const given = t.throwsAsync(reading)
+  abort.abort(reason)
+  t.is(await given, reason)
+  transport.onlyOpen.answer({ token: 't2' })
+  await settle()
+  t.is(transport.streams.length, 1)
+  t.is(runtime.pendingTimers, 0)
+})
+
+test('an observation that ended before it told anything is followed by one with another token', async t => {
+  const { etcd, transport } = await authenticated()
+  const observe = () => t.throwsAsync(reads(etcd.serverElection.observe('e')), { code: 'UNAVAILABLE' })
+  const first = observe()
+  await settle()
+  transport.streams[0]?.end()
+  await first
+  const second = observe()
+  await settle()
+  t.is(transport.streams[1]?.metadata.token, 't2')
+  transport.streams[1]?.answer({ header: header() })
+  transport.streams[1]?.end()
+  await second
+  const third = observe()
+  await settle()
+  t.is(transport.streams[2]?.metadata.token, 't2')
+  transport.streams[2]?.end()
+  await third
 })
 
 test('a snapshot refuses an option it would not read', async t => {
@@ -169,9 +266,33 @@ test('a member is asked without the wish for a leader', async t => {
   t.deepEqual([transport.calls[0]?.address, transport.calls[0]?.metadata], ['b:1', {}])
 })
 
-async function connected() {
+/** Resolves with how much was read. */
+async function reads(pieces: AsyncIterable<Uint8Array | KeyValue>): Promise<number> {
+  let length = 0
+  for await (const piece of pieces) length += piece instanceof Uint8Array ? piece.length : 1
+  return length
+}
+
+function refuse(stream: FakeByteStream | undefined): void {
+  stream?.fail('etcdserver: invalid auth token', { status: 16 })
+}
+
+/** With a token of its own each time the server is asked for one. */
+async function authenticated() {
   const transport = new FakeTransport()
+  let tokens = 0
+  transport.respond = call => call.answer({ token: `t${++tokens}` })
+  return connected({ transport, credentials: { username: 'me', password: 'secret' } })
+}
+
+async function connected({
+  transport = new FakeTransport(),
+  credentials,
+}: {
+  readonly transport?: FakeTransport
+  readonly credentials?: Credentials
+} = {}) {
   const runtime = new FakeRuntime()
-  const etcd = await connect(['a:1', 'b:1'], { transport, runtime })
+  const etcd = await connect(['a:1', 'b:1'], { transport, runtime, credentials })
   return { etcd, transport, runtime }
 }

@@ -10,7 +10,7 @@ import { EtcdError } from '../../src/wire/errors.ts'
 import type { PutRequest, PutResponse, RangeRequest, RangeResponse } from '../../src/wire/gen/rpc.g.ts'
 import { methods } from '../../src/wire/methods.ts'
 import { FakeRuntime, settle } from '../support/fake-runtime.ts'
-import { FakeTransport, header } from '../support/fake-transport.ts'
+import { type FakeCall, FakeTransport, header } from '../support/fake-transport.ts'
 
 const A = 'a:2379'
 const B = 'b:2379'
@@ -321,6 +321,97 @@ test('no attempt follows once a caller wants no more of them', async t => {
   t.is(runtime.pendingTimers, 0)
 })
 
+test('whoever wants no more attempts while a token is fetched sends none', async t => {
+  const { transport, runtime, put } = arrange({ credentials: { username: 'me', password: 'secret' } })
+  const enough = new AbortController()
+  const answer = failure(t, put({ noMoreAttempts: enough }))
+  await settle()
+  t.is(transport.onlyOpen.path, methods.authenticate.path)
+  enough.abort()
+  t.like(await answer, { code: 'UNAVAILABLE', outcome: 'not-sent' })
+  transport.onlyOpen.answer({ token: 't1' })
+  await settle()
+  t.is(transport.calls.length, 1)
+  t.is(runtime.pendingTimers, 0)
+})
+
+test('whoever wants no more attempts sends none, in whatever moment a connection or a token comes', async t => {
+  for (const credentials of [undefined, { username: 'me', password: 'secret' }]) {
+    for (let steps = 0; steps < 40; steps++) {
+      const { transport, put } = arrange({ credentials })
+      const enough = new AbortController()
+      transport.respond = call => call.answer({ token: 't1' })
+      const answer = put({ noMoreAttempts: enough }).then(
+        () => 'answered',
+        () => 'failed',
+      )
+      for (let step = 0; step < steps; step++) await undefined
+      const sent = () => transport.calls.filter(({ path }) => path === methods.put.path).length
+      const before = sent()
+      enough.abort()
+      t.is(await answer, before === 0 ? 'failed' : 'answered')
+      t.is(sent(), before)
+    }
+  }
+})
+
+test('a refused token is not replaced for a call that is to be made no more', async t => {
+  const { transport, get, put } = arrange({ credentials: { username: 'me', password: 'secret' } })
+  let tokens = 0
+  transport.respond = call => {
+    if (call.path === methods.authenticate.path) call.answer({ token: `t${++tokens}` })
+    if (call.path === methods.range.path && call.metadata.token === 't1') refuse(call)
+  }
+  const enough = new AbortController()
+  const written = failure(t, put({ noMoreAttempts: enough }))
+  await settle()
+  const write = transport.onlyOpen
+  const read = get()
+  await settle()
+  // By now there is another token, which somebody else has asked for.
+  t.is(tokens, 2)
+  enough.abort()
+  refuse(write)
+  t.like(await written, { code: 'UNAUTHENTICATED', outcome: 'rejected' })
+  transport.onlyOpen.answer()
+  await read
+  const late = failure(t, put({ noMoreAttempts: enough }))
+  await settle()
+  refuse(transport.onlyOpen)
+  t.is((await late).code, 'UNAUTHENTICATED')
+  t.is(tokens, 2)
+})
+
+test('a call only one member can answer is waited for as long as it has time', async t => {
+  const { transport, runtime, get, endpoints } = arrange()
+  const answer = get({ only: endpoints[1], timeoutMs: 60_000 })
+  await settle()
+  const link = transport.link(B)
+  await runtime.advance(59_999)
+  transport.onlyOpen.answer({ header: header(3n) })
+  t.is((await answer).header?.revision, 3n)
+  t.is(transport.calls.length, 1)
+  t.is(link.state.kind, 'ready')
+  const unanswered = failure(t, get({ only: endpoints[1], timeoutMs: 3000 }))
+  await runtime.advance(3000)
+  t.like(await unanswered, { code: 'TIMEOUT', outcome: 'unknown' })
+})
+
+test('a read that takes three seconds is answered within its timeoutMs, and its connection stays', async t => {
+  for (const addresses of [[A], [A, B, C]]) {
+    const { transport, runtime, get } = arrange({ addresses })
+    transport.respond = call => runtime.setTimer(3000, () => call.answer({ header: header(3n) }))
+    const answer = get()
+    await runtime.advance(10_000)
+    t.is((await answer).header?.revision, 3n)
+    // Each member is left after two seconds once.
+    t.deepEqual(transport.route.slice(0, addresses.length), addresses)
+    t.is(transport.calls.length, addresses.length + 1)
+    t.true(transport.links.every(({ state }) => state.kind === 'ready'))
+    t.is(transport.links.length, addresses.length)
+  }
+})
+
 test('each attempt is told of before it is sent', async t => {
   const { transport, runtime, get } = arrange()
   const sent: [number, number][] = []
@@ -455,7 +546,7 @@ test('two reads in a row without an answer end the connection, one answer betwee
   await runtime.advance(2025)
   t.is(transport.link(A).state.kind, 'ready')
   const link = transport.link(A)
-  await runtime.advance(2000)
+  await runtime.advance(4000)
   t.is(link.state.kind, 'closed')
   await runtime.advance(1000)
   t.not(transport.link(A), link)
@@ -522,7 +613,7 @@ test('a member that has lost its leader is left by the calls that follow, also w
 
 interface Parts {
   readonly addresses?: readonly string[]
-  readonly credentials?: Credentials
+  readonly credentials?: Credentials | undefined
 }
 
 type Wishes<Request, Response> = Partial<Omit<Submission<Request, Response>, 'method' | 'request'>>
@@ -554,6 +645,10 @@ function arrange({ addresses = [A, B, C], credentials }: Parts = {}) {
     put: (wishes: Wishes<PutRequest, PutResponse> = {}) =>
       submitter.submit({ method: methods.put, request: { key: KEY }, footprint: 'alone', ...wishes }),
   }
+}
+
+function refuse(call: FakeCall): void {
+  call.fail('etcdserver: invalid auth token', { status: 16 })
 }
 
 function closed(): EtcdError {

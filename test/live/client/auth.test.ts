@@ -107,6 +107,26 @@ test.serial('a watch goes on after its token has expired and its connection was 
   t.is(value?.type === 'put' ? value.kv.text() : undefined, '2')
 })
 
+test.serial(
+  'whoever has asked for nothing while its token expired has a snapshot, and observes an election',
+  async t => {
+    const { etcd, servers } = live()
+    await using client = await connect(servers.endpoint, { credentials: ROOT })
+    await client.put('idle/1', 'me')
+    await untilTokensExpire(etcd)
+    let bytes = 0
+    for await (const piece of client.maintenance.snapshot()) bytes += piece.length
+    t.true(bytes > 0)
+    await untilTokensExpire(etcd)
+    const leader = async () => {
+      for await (const kv of client.serverElection.observe('idle')) return kv.text()
+      return undefined
+    }
+    // The service gives up without a reason, and so cannot be asked again for its caller.
+    t.is(await leader().catch(error => (EtcdError.is(error, 'UNAVAILABLE') ? leader() : error)), 'me')
+  },
+)
+
 test.serial('a lease is kept over the expiry of tokens', async t => {
   const { etcd } = live()
   const { id } = await etcd.lease.grant(2)
