@@ -79,6 +79,19 @@ export const elections: readonly Mutant[] = [
     ],
   },
   {
+    name: 'leads-on-what-it-may-not-proclaim',
+    promise: 'a leader that may not write its key lets its session go',
+    file: 'recipes/internal/lead/loop.ts',
+    find: 'await this.#giveUp(session, term)\n        return proclaimed',
+    replace: 'return proclaimed',
+    tests: [
+      by(
+        'live/recipes/rights',
+        'a leader that may not proclaim what it makes of its token does not keep its key alive',
+      ),
+    ],
+  },
+  {
     name: 'stopped-when-told-unhealthy',
     promise: 'lead may be stopped by whoever hears that it is not well',
     file: 'recipes/internal/lead/loop.ts',
