@@ -45,8 +45,8 @@ type State =
  * The line is read at T and watched from T + 1, so nothing is missed, and through broken connections the watch goes
  * on from where it was. All places are followed, not the head alone: when the head goes it is known at once who is
  * next, at the very revision, and somebody who only came first into the sight of the watch is never taken for a
- * leader. Only when what is to be followed was compacted away, the line is read again, and what was in between is
- * left out.
+ * leader. Only when what is to be followed was compacted away, or a server has lost it for good, the line is taken as
+ * it was read, and what was in between is left out.
  *
  * Nothing is sent before the first `next`.
  */
@@ -69,6 +69,8 @@ export class Observation<Seen> implements AsyncIterableIterator<Seen | undefined
   #check: Timer | undefined
   /** Read meanwhile, to be compared with what the watch says when it has come as far. */
   #control: Reading | undefined
+  /** A watch was opened from here to find what is missing: as long as it has nothing to say, that lies before. */
+  #searchedFrom: bigint | undefined
 
   constructor(
     engine: Engine,
@@ -120,26 +122,30 @@ export class Observation<Seen> implements AsyncIterableIterator<Seen | undefined
     this.#watch()
   }
 
-  /** From what is known on. */
-  #watch(): void {
+  /** From what is known on, since `missing` was read and has not come, if it is for that. */
+  #watch(missing?: Reading): void {
+    const from = this.#revision
     const watch = this.#engine.recipeWatches.watch(
       {
         key: this.#prefix,
         rangeEnd: prefixEnd(this.#prefix),
-        startRevision: this.#revision + 1n,
+        startRevision: from + 1n,
         progress: true,
         onBreak: 'resume',
       },
-      this.#sink(),
+      this.#sink(() => {
+        if (missing !== undefined) this.#searchedFrom = from
+      }),
     )
     this.#enter({ kind: 'watching', watch })
+    this.#control = missing
     if (this.#isFull) watch.pause()
     this.#checkLater()
   }
 
-  #sink(): WatchSink {
+  #sink(opened: () => void): WatchSink {
     return {
-      opened: () => {},
+      opened,
       revision: (revision, events) => this.#apply(revision, events),
       broken: () => {},
       ended: error => {
@@ -195,6 +201,7 @@ export class Observation<Seen> implements AsyncIterableIterator<Seen | undefined
   /** The line is as it was read. */
   #rebase({ revision, kvs }: Reading): void {
     this.#control = undefined
+    this.#searchedFrom = undefined
     if (revision < this.#revision) return
     this.#line = new Map(kvs.map(kv => [mapKey(kv.key), kv]))
     this.#revision = revision
@@ -260,8 +267,11 @@ export class Observation<Seen> implements AsyncIterableIterator<Seen | undefined
         this.#control = undefined
         // Held back by ourselves, the watch is late for no fault of the server's. Else it is late, or something was
         // lost: a watch from where this one stopped tells all of that in order, where the reading knows the end only.
-        if (control === undefined || this.#isFull || this.#agrees(control)) this.#checkLater()
-        else this.#watch()
+        if (control === undefined || this.#isFull || this.#agrees(control)) return this.#checkLater()
+        if (this.#searchedFrom !== this.#revision) return this.#watch(control)
+        // What was delivered since has moved us beyond what was lost: no watch from here tells it.
+        this.#rebase(control)
+        this.#checkLater()
       })
       .unref()
   }
@@ -276,6 +286,7 @@ export class Observation<Seen> implements AsyncIterableIterator<Seen | undefined
     this.#state = next
     this.#check?.cancel()
     this.#control = undefined
+    this.#searchedFrom = undefined
     if (next.kind !== 'failed' && next.kind !== 'over') return
     this.#left.abort(() => undefined)
     this.#stopListening()

@@ -183,18 +183,17 @@ export class LeadLoop {
     const stopEnding = this.#endsWhenDue(ending)
     try {
       const proclaimed = await this.#proclaim(term, elected)
-      if (proclaimed !== undefined) return proclaimed
+      if (proclaimed !== undefined) {
+        await this.#giveUp(session, term)
+        return proclaimed
+      }
       this.#tell({ kind: 'leading', term })
       const work = this.#settled(term)
       const first = await Promise.race([work, untilAborted(ending.signal)])
       if (first === 'aborted') await this.#drain(term, work)
       // Released whatever becomes of the function: what it still does is told by its smaller token.
       const wasInOrder = term.held
-      await term.resign().catch(async error => {
-        this.#client.engine.warn(notReleased(term, error))
-        // As long as the lease is renewed nobody else leads.
-        await session.close().catch(() => {})
-      })
+      await this.#giveUp(session, term)
       // The next term does not begin before this has settled, however long that takes.
       const settled = await work
       if (settled.kind === 'threw' && first !== 'aborted')
@@ -245,6 +244,14 @@ export class LeadLoop {
     } catch (error) {
       return { error, failed: !EtcdError.is(error) && !term.signal.aborted, rests: true }
     }
+  }
+
+  async #giveUp(session: SessionCore, term: Term): Promise<void> {
+    await term.resign().catch(async error => {
+      this.#client.engine.warn(notReleased(term, error))
+      // As long as the lease is renewed nobody else leads.
+      await session.close().catch(() => {})
+    })
   }
 
   async #settled(term: Term): Promise<Settled> {

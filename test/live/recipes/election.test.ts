@@ -574,6 +574,36 @@ test('an observer that was not told of a change finds it when it looks again', a
   await seen.return!()
 })
 
+test('an observer that was not told of a change finds it, though it was told of a later one', async t => {
+  const { runtime, observer, isLine, seen, second } = await missedTheEnd(t)
+  const next = seen.next()
+  t.is(runtime.fire(30_000), 1)
+  await quiet(observer.net)
+  t.is(runtime.fire(5000), 1)
+  await observer.net.watching(isLine, 2)
+  t.is(await stateOf(next), 'pending', 'another watch may still tell it')
+  t.is(runtime.fire(30_000), 1)
+  await quiet(observer.net)
+  t.is(runtime.fire(5000), 1)
+  t.is(wordsOf(await next), 'leads')
+  await second.proclaim('leads on')
+  t.is(wordsOf(await seen.next()), 'leads on')
+  t.is(runtime.fire(30_000), 1, 'it looks again')
+  await seen.return!()
+})
+
+test('an observer that looks for a change it was not told of has found it with the next one', async t => {
+  const { runtime, observer, isLine, seen, second } = await missedTheEnd(t)
+  t.is(runtime.fire(30_000), 1)
+  await quiet(observer.net)
+  t.is(runtime.fire(5000), 1)
+  await observer.net.watching(isLine, 2)
+  await second.proclaim('leads on')
+  t.is(wordsOf(await seen.next()), 'leads')
+  t.is(wordsOf(await seen.next()), 'leads on')
+  await seen.return!()
+})
+
 test('an observer whose watch is late when it looks again skips nothing', async t => {
   const runtime = testRuntime()
   const { session } = await sessionPlayer(t, server())
@@ -628,6 +658,39 @@ test('a namespace has elections of its own', async t => {
   t.is((await etcd.election(`${name}-inside//e`).leader())!.text(), 'me')
   t.true(await stateOf(leadership.proclaim('x')).then(() => true))
 })
+
+/** An observer that was not told that the first leader has gone, and then was told what the second one says. */
+async function missedTheEnd(t: ExecutionContext) {
+  const runtime = testRuntime()
+  const { etcd, session } = await sessionPlayer(t, server())
+  const other = await sessionPlayer(t, server())
+  const observer = await player(t, server(), { runtime })
+  const name = nameOf(t)
+  const first = await session.election(name).campaign('first')
+  const seen = observer.etcd.election(name).observe()
+  t.is(wordsOf(await seen.next()), 'first')
+  const isLine = ({ key }: WatchCreateRequest) => Buffer.from(key).toString() === `${name}/`
+  await observer.net.watching(isLine)
+  const campaigning = other.session.election(name).campaign('second')
+  await line(etcd, name, 2)
+  const lost = observer.net.dropEvents(isDeletionOf(keyIn(session, name)))
+  await first.resign()
+  const second = await campaigning
+  await lost.caught()
+  lost.off()
+  const told = new Promise<void>(resolve => {
+    // Nothing is dropped: it only looks.
+    const passing = observer.net.dropEvents(({ kv }) => {
+      if (Buffer.from(kv!.value).toString() === 'leads') resolve()
+      return false
+    })
+    t.teardown(() => passing.off())
+  })
+  await second.proclaim('leads')
+  await told
+  await turns()
+  return { runtime, observer, isLine, seen, second }
+}
 
 /** Does it write that key and no other, without reading the line? */
 function saysOnly(key: string): (txn: TxnRequest) => boolean {

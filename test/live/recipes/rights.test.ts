@@ -38,6 +38,32 @@ test('a leader that may not give its key up does not keep it alive', async t => 
   t.true(warnings.includes('NOT_RESIGNED'))
 })
 
+test('a leader that may not proclaim what it makes of its token does not keep its key alive', async t => {
+  t.timeout(60_000)
+  const { etcd: root } = live()
+  const etcd = await allowed(t, 'mia', 'leaders/m')
+  const warnings: string[] = []
+  etcd.on('warning', ({ code }) => warnings.push(code))
+  const leaving = new AbortController()
+  const before = root.lead(
+    'leaders/m',
+    ({ signal }) => new Promise<void>(resolve => signal.addEventListener('abort', () => resolve())),
+    { signal: leaving.signal },
+  )
+  while ((await root.election('leaders/m').leader()) === undefined);
+  const leading = t.throwsAsync(
+    etcd.lead('leaders/m', () => t.fail('leads'), { ttl: 5, value: token => `term ${token}` }),
+    { code: 'PERMISSION_DENIED' },
+  )
+  while ((await root.range(prefix('leaders/m.candidates/'))).kvs.length === 0);
+  await root.auth.grantPermission('mia', { access: 'read', keys: prefix('leaders/m') })
+  leaving.abort()
+  await before
+  await leading
+  while ((await root.election('leaders/m').leader()) !== undefined);
+  t.deepEqual(warnings, ['NOT_RESIGNED'])
+})
+
 test('a barrier whose release was refused can be released later', async t => {
   const { etcd: root } = live()
   const etcd = await allowed(t, 'ben', 'barriers/y')

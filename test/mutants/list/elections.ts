@@ -79,6 +79,19 @@ export const elections: readonly Mutant[] = [
     ],
   },
   {
+    name: 'leads-on-what-it-may-not-proclaim',
+    promise: 'a leader that may not write its key lets its session go',
+    file: 'recipes/internal/lead/loop.ts',
+    find: 'await this.#giveUp(session, term)\n        return proclaimed',
+    replace: 'return proclaimed',
+    tests: [
+      by(
+        'live/recipes/rights',
+        'a leader that may not proclaim what it makes of its token does not keep its key alive',
+      ),
+    ],
+  },
+  {
     name: 'stopped-when-told-unhealthy',
     promise: 'lead may be stopped by whoever hears that it is not well',
     file: 'recipes/internal/lead/loop.ts',
@@ -211,10 +224,36 @@ export const elections: readonly Mutant[] = [
     name: 'observer-jumps-to-what-it-read',
     promise: 'an observer whose watch is late when it looks again skips nothing',
     file: 'recipes/internal/election/observation.ts',
-    find: 'else this.#watch()',
-    replace: 'else this.#rebase(control)',
+    find: 'return this.#watch(control)',
+    replace: 'return this.#rebase(control)',
     tests: [by('live/recipes/election', 'an observer whose watch is late when it looks again skips nothing')],
     simulations: ['election'],
+  },
+  {
+    name: 'observer-searches-in-vain-for-ever',
+    promise: 'an observer finds what was lost before the last it was told',
+    file: 'recipes/internal/election/observation.ts',
+    find: 'if (this.#searchedFrom !== this.#revision)',
+    replace: 'if (this.#searchedFrom !== -1n)',
+    tests: [
+      by(
+        'live/recipes/election',
+        'an observer that was not told of a change finds it, though it was told of a later one',
+      ),
+    ],
+  },
+  {
+    name: 'observer-forgets-what-it-searches-for',
+    promise: 'what an observer searches for is found at the latest when it is told of something later',
+    file: 'recipes/internal/election/observation.ts',
+    find: 'this.#control = missing',
+    replace: '',
+    tests: [
+      by(
+        'live/recipes/election',
+        'an observer that looks for a change it was not told of has found it with the next one',
+      ),
+    ],
   },
   {
     name: 'resuming-given-up-waits-for-the-lease',
