@@ -19,8 +19,12 @@ export class LeftSlots {
     const ofSession = this.#ofSessions.get(session) ?? new Map<string, Promise<Taken[]>>()
     this.#ofSessions.set(session, ofSession)
     const name = mapKey(keys.slots)
-    const left = ofSession.get(name) ?? this.#read(session, keys)
+    const known = ofSession.get(name)
+    if (known !== undefined) return known
+    const left = this.#read(session, keys)
     ofSession.set(name, left)
+    // Nobody has come further than this, so the next may ask again.
+    left.catch(() => ofSession.delete(name))
     return left
   }
 
@@ -53,11 +57,25 @@ export async function takeLeft(
     )
     const [wanted] = index === -1 ? [] : left.splice(index, 1)
     if (wanted === undefined) return undefined
-    const now = await slotsWith(session, keys, wanted.value)
-    if (abandoned.aborted) left.unshift(wanted)
-    else if (now?.some(taken => isSame(taken, wanted))) return wanted
-    else for (const rest of now?.filter(isBroken) ?? []) clear(session, rest)
+    const now = await seenBy(session, keys, wanted, abandoned).catch(error => {
+      left.unshift(wanted)
+      throw error
+    })
+    if (now?.some(taken => isSame(taken, wanted))) return wanted
+    for (const rest of now?.filter(isBroken) ?? []) clear(session, rest)
   }
+}
+
+/** What is there of it now. Throws when whoever asks has given up meanwhile. */
+async function seenBy(
+  session: SessionContext,
+  keys: SlotKeys,
+  { value }: Taken,
+  abandoned: LazyAbort,
+): Promise<readonly Taken[] | undefined> {
+  const now = await slotsWith(session, keys, value)
+  abandoned.throwIfAborted()
+  return now
 }
 
 function isSame(one: Taken, other: Taken): boolean {

@@ -1,4 +1,3 @@
-import { removeKeys } from '../../../src/session/own-key.ts'
 import type { SessionContext } from '../../../src/session/session-context.ts'
 import { deferred } from '../../../src/support/deferred.ts'
 import { LazyAbort } from '../../../src/support/lazy-abort.ts'
@@ -20,7 +19,7 @@ import { placeTaken } from '../line/place.ts'
 import { empty, type Rule } from '../line/rule.ts'
 import { takeLeft } from './left-slots.ts'
 import { admit, newWish, type SlotClaim, type SlotPool, slotClaim } from './slot-claim.ts'
-import { GhostsOfSlots, slotsWith, type Taken } from './slot-ghosts.ts'
+import { GhostsOfSlots, removeSlotsWith, type Taken } from './slot-ghosts.ts'
 import { HeadOfLine, type TakenSlots } from './slot-head.ts'
 import {
   type ClaimAnswer,
@@ -75,6 +74,8 @@ class SlotAcquisition implements Attempt<SlotClaim>, Standing {
   #hasUnanswered = false
   /** Our place in the line, from when the cluster has told it until it is known to be gone. */
   #mine: Entry | undefined
+  /** The place a crash has left to us, until the cluster has told what became of it. */
+  #left: bigint | undefined
   #head: HeadOfLine | undefined
   #taken: TakenSlots | undefined
 
@@ -83,6 +84,7 @@ class SlotAcquisition implements Attempt<SlotClaim>, Standing {
     this.#pool = pool
     this.#wish = wish
     this.#stand = stand
+    this.#left = stand.left
     this.#ghosts = session.engine.shared(GhostsOfSlots)
     // Whoever waits for it hears; nobody has to.
     this.#turned.promise.catch(() => {})
@@ -149,6 +151,7 @@ class SlotAcquisition implements Attempt<SlotClaim>, Standing {
   > {
     try {
       const answer = await this.#claimOrQueue()
+      this.#left = undefined
       if (answer.kind === 'granted')
         return { kind: 'taken', slots: answer.slots, createRevision: answer.revision, adopted: false }
       this.#mine = this.#placeIn(answer)
@@ -230,11 +233,8 @@ class SlotAcquisition implements Attempt<SlotClaim>, Standing {
   /** Slots taken by an attempt without an answer, whose repeat found no others. */
   async #takenEarlier(): Promise<TakenSlots | undefined> {
     if (!this.#hasUnanswered) return undefined
-    const { keys, value } = this.#wish
-    const [taken] = (await slotsWith(this.session, keys, value)) ?? []
-    if (taken === undefined) return undefined
-    this.#ghosts.find(this.session, this.#wish.keys)?.accounted(value)
-    return this.#adopted(taken)
+    const taken = await this.#ghosts.takenEarlier(this.session, this.#wish)
+    return taken && this.#adopted(taken)
   }
 
   #adopted({ keys, createRevision }: Taken): TakenSlots {
@@ -242,9 +242,13 @@ class SlotAcquisition implements Attempt<SlotClaim>, Standing {
     return { slots, createRevision, adopted: true }
   }
 
-  /** Of a place that is left over. Then the key of it may be used by others. */
+  /**
+   * Of a place that is left over, also of one we were left and never asked for: nobody else of this session looks for
+   * it, and everybody would wait for it. Then the key of it may be used by others.
+   */
   async #leaveLine(): Promise<void> {
-    if (this.#mine !== undefined) await this.#stand.own.remove(this.#mine.createRevision)
+    const place = this.#mine?.createRevision ?? this.#left
+    if (place !== undefined) await this.#stand.own.remove(place)
     this.#stand.turn.end()
   }
 
@@ -253,14 +257,9 @@ class SlotAcquisition implements Attempt<SlotClaim>, Standing {
     if (this.#taken !== undefined) await giveUp(this.session, this.#claim(this.#taken))
     await this.#leaveLine()
     // With our place gone, no claim of its owner can be applied any more.
-    if (this.#head?.mayHold === true && this.#taken === undefined) await this.#giveBack()
+    if (this.#head?.mayHold === true && this.#taken === undefined)
+      await removeSlotsWith(this.session, this.#wish.keys, this.#wish.value)
     this.#ghosts.find(this.session, this.#wish.keys)?.settled(this.#wish.value, undefined)
-  }
-
-  async #giveBack(): Promise<void> {
-    const { keys, value } = this.#wish
-    for (const taken of (await slotsWith(this.session, keys, value)) ?? [])
-      await removeKeys(this.session, taken.keys, taken.createRevision)
   }
 
   #claim({ slots, createRevision, adopted }: TakenSlots): SlotClaim {

@@ -9,6 +9,7 @@ import type { KeyValue } from '../../../src/wire/gen/kv.g.ts'
 import { methods } from '../../../src/wire/methods.ts'
 import { isFinal } from '../trouble.ts'
 import type { SlotKeys } from './slot-keys.ts'
+import type { SlotWish } from './slot-wire.ts'
 
 const PERSIST = { initialMs: 50, maxMs: 2000 }
 
@@ -135,7 +136,7 @@ export class SlotGhosts implements AsyncDisposable {
   }
 
   async #sweepOnce(): Promise<void> {
-    const kvs = (await readSlots(this.#session, this.#keys)) ?? []
+    const kvs = (await readSlots(this.#session, this.#keys, 'goes on')) ?? []
     for (const [name, suspect] of [...this.#suspects]) {
       const { state } = suspect
       if (state === 'undecided') continue
@@ -168,21 +169,49 @@ export class GhostsOfSlots {
     ofSession.set(name, ghosts)
     return ghosts
   }
+
+  /**
+   * What an attempt of this claim without an answer has taken. If a part of it is gone the rest goes, too: it is no
+   * permit, and the claim would wait for it. That one may yet be seen and counted by a sweep, so it is not counted here.
+   */
+  async takenEarlier(session: SessionContext, { keys, value, count }: SlotWish): Promise<Taken | undefined> {
+    const taken = (await slotsWith(session, keys, value)) ?? []
+    const whole = taken.find(one => one.keys.length === count)
+    if (whole !== undefined) this.find(session, keys)?.accounted(value)
+    else for (const rest of taken) await removeKeys(session, rest.keys, rest.createRevision)
+    return whole
+  }
 }
 
-/** What this session holds, with this value if one is given, the oldest first; undefined when the session ended or nobody will tell. */
+/**
+ * What this session holds, with this value if one is given, the oldest first; undefined when the session ended. Throws
+ * when the cluster will not tell: whoever took that for nothing would wait for its own slots.
+ */
 export async function slotsWith(
   session: SessionContext,
   keys: SlotKeys,
   value?: Uint8Array,
 ): Promise<readonly Taken[] | undefined> {
-  const kvs = await readSlots(session, keys)
+  const kvs = await readSlots(session, keys, 'throws')
   return kvs && takenAt(kvs.filter(kv => value === undefined || equalBytes(kv.value, value)))
 }
 
+/** Deletes what this session holds with this value. As {@link removeKeys} it goes on trying until the session is over. */
+export async function removeSlotsWith(
+  session: SessionContext,
+  keys: SlotKeys,
+  value: Uint8Array,
+): Promise<void> {
+  const kvs = (await readSlots(session, keys, 'goes on')) ?? []
+  for (const taken of takenAt(kvs.filter(kv => equalBytes(kv.value, value))))
+    await removeKeys(session, taken.keys, taken.createRevision)
+}
+
+/** Undefined when the session ended. */
 async function readSlots(
   session: SessionContext,
   { slots, slotsEnd }: SlotKeys,
+  whenRefused: 'throws' | 'goes on',
 ): Promise<readonly KeyValue[] | undefined> {
   const { runtime, submitter } = session.engine
   const backoff = new Backoff(runtime, PERSIST)
@@ -196,7 +225,8 @@ async function readSlots(
       })
       return kvs.filter(({ lease }) => lease === session.leaseId)
     } catch (error) {
-      if (!EtcdError.is(error) || isFinal(error)) return undefined
+      if (!EtcdError.is(error) || (whenRefused === 'throws' && isFinal(error))) throw error
+      if (error.code === 'CLIENT_CLOSED') return undefined
       await sleep(runtime, backoff.delay(), session.signal)
     }
   }

@@ -86,7 +86,11 @@ export class HeadOfLine {
         const alternatives = seen === undefined ? memory.alternatives(count, permits) : free ? [free] : []
         if (alternatives.length > 0) {
           const answer = await this.#ask(raw, alternatives, seen !== undefined)
-          if (answer === 'again') continue
+          if (answer === 'again') {
+            // Others may have been told meanwhile, late, of a limit from before what we saw.
+            seen = undefined
+            continue
+          }
           if (answer.kind === 'granted')
             return { slots: answer.slots, createRevision: answer.revision, adopted: false }
           if (answer.mine?.createRevision !== this.#mine.createRevision)
@@ -145,11 +149,11 @@ export class HeadOfLine {
     this.#throwIfEnded()
   }
 
-  /** By a claim of ours that got no answer, or by somebody else. */
+  /** By a claim of ours that got no answer, or by somebody else. What is no longer all of a claim is given back. */
   async #placeIsGone({ revision }: Refused): Promise<TakenSlots> {
-    const { keys, value } = this.#wish
+    const { keys, value, count } = this.#wish
     const [taken] = (this.#mayHold ? await slotsWith(this.#session, keys, value) : undefined) ?? []
-    if (taken !== undefined) {
+    if (taken?.keys.length === count) {
       const slots = keys.numbersOf(taken.keys.map(key => ({ key })))
       return { slots, createRevision: taken.createRevision, adopted: true }
     }

@@ -7,7 +7,7 @@ import { type Attempt, claimFailed, giveUp, untilGivenUp } from '../line/claim.t
 import { firstOf } from '../signals.ts'
 import { takeLeft } from './left-slots.ts'
 import { admit, newWish, type SlotClaim, type SlotPool, slotClaim } from './slot-claim.ts'
-import { GhostsOfSlots, slotsWith, type Taken } from './slot-ghosts.ts'
+import { GhostsOfSlots, type Taken } from './slot-ghosts.ts'
 import { freeSlots } from './slot-memory.ts'
 import {
   type ClaimAnswer,
@@ -142,11 +142,8 @@ class ImmediateSlots implements Attempt<SlotClaim | undefined> {
   /** By an attempt without an answer, whose repeat found no others. */
   async #takenEarlier(): Promise<SlotClaim | undefined> {
     if (!this.#hasUnanswered) return undefined
-    const { keys, value } = this.#wish
-    const [taken] = (await slotsWith(this.#session, keys, value)) ?? []
-    if (taken === undefined) return undefined
-    this.#ghosts.find(this.#session, this.#wish.keys)?.accounted(value)
-    return this.#adopted(taken)
+    const taken = await this.#ghosts.takenEarlier(this.#session, this.#wish)
+    return taken && this.#adopted(taken)
   }
 
   #adopted({ keys, createRevision }: Taken): SlotClaim {

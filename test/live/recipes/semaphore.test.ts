@@ -4,7 +4,7 @@ import { mapKey } from '../../../src/wire/bytes.ts'
 import type { RangeRequest, RequestOp, TxnRequest, WatchCreateRequest } from '../../../src/wire/gen/rpc.g.ts'
 import { methods } from '../../../src/wire/methods.ts'
 import { uniquePrefix, useEtcd } from '../../support/live.ts'
-import type { MeddlingTransport, SentCall } from '../../support/meddling-transport.ts'
+import type { MeddlingTransport, SentCall, StoppedCall, Trap } from '../../support/meddling-transport.ts'
 import {
   aborted,
   creates,
@@ -620,6 +620,90 @@ test('a claim whose answer was lost is found by its repeat when nothing else is 
   t.deepEqual(await keysOf(etcd, name), [`${name}/limit`])
 })
 
+test('what a claim whose answer was lost has taken is no permit when a part of it is gone by then', async t => {
+  const { etcd, net, session } = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  for (const how of ['tryAcquire', 'acquire'] as const) {
+    const semaphore = session.semaphore(name, { permits: 2 })
+    const trap = net.stopAnswers(methods.txn, takes(name))
+    const acquiring = semaphore[how]({ count: 2 })
+    const first = await trap.caught()
+    trap.off()
+    await etcd.delete(`${name}/s/0000`)
+    first.lose()
+    const permit = await acquiring
+    // They were not free together when the try asked again.
+    t.deepEqual(permit?.slots, how === 'tryAcquire' ? undefined : [0, 1])
+    await permit?.release()
+    await gone(etcd, name)
+  }
+})
+
+test('what a claim of the head whose answer was lost has taken is lost with a part of it', async t => {
+  const { etcd, net, session } = await sessionPlayer(t, server())
+  const other = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const gate = await other.session.semaphore(name, { permits: 2 }).acquire({ count: 2 })
+  const waiting = t.throwsAsync(session.semaphore(name, { permits: 2 }).acquire({ count: 2 }), {
+    code: 'LOCK_LOST',
+  } as object)
+  await net.watching(watchOfSlots(name))
+  await quiet(net)
+  const trap = net.stopAnswers(methods.txn, takes(name))
+  await gate.release()
+  const claim = await trap.caught()
+  trap.off()
+  await etcd.delete(`${name}/s/0000`)
+  claim.lose()
+  await waiting
+  await gone(etcd, name)
+})
+
+test('a claim whose answer was lost and that nobody may look for is refused, and what it took is given back', async t => {
+  const { etcd, net, session } = await sessionPlayer(t, server())
+  const other = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  for (const how of ['tryAcquire', 'acquire'] as const) {
+    const semaphore = session.semaphore(name, { permits: 1 })
+    const trap = net.stopAnswers(methods.txn, takes(name))
+    const reads = net.stopAnswers(methods.range, readsSlots(name))
+    const acquiring = t.throwsAsync(semaphore[how](), { code: 'PERMISSION_DENIED' } as object)
+    const first = await trap.caught()
+    trap.off()
+    first.lose()
+    // The claim looks for what it took, and so does the watch for such slots, in any order.
+    const denied = denyAll(reads)
+    await acquiring
+    await denied(reads.count + 1)
+    reads.off()
+    await gone(etcd, name)
+    await (await other.session.semaphore(name, { permits: 1 }).acquire()).release()
+  }
+})
+
+test('a claim of the head whose answer was lost and that nobody may look for takes nothing, and is no loss', async t => {
+  const { etcd, net, session } = await sessionPlayer(t, server())
+  const other = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const gate = await other.session.semaphore(name, { permits: 1 }).acquire()
+  const waiting = t.throwsAsync(session.semaphore(name, { permits: 1 }).acquire(), {
+    code: 'PERMISSION_DENIED',
+  } as object)
+  await net.watching(watchOfSlots(name))
+  await quiet(net)
+  const trap = net.stopAnswers(methods.txn, takes(name))
+  const reads = net.stopAnswers(methods.range, readsSlots(name))
+  await gate.release()
+  const claim = await trap.caught()
+  trap.off()
+  claim.lose()
+  // Nor is what is given back seen at once.
+  for (const reading of [1, 2]) (await reads.caught(reading)).deny()
+  reads.off()
+  await waiting
+  await gone(etcd, name)
+})
+
 test('an attempt that is given up unanswered and applied later leaves no slot taken', async t => {
   const { etcd, net, session } = await sessionPlayer(t, server())
   const name = nameOf(t)
@@ -771,6 +855,38 @@ test('the head waits on while its claims fail for as long as a request may take'
   trap.off()
   await claim.deliver()
   t.true((await waiting).held)
+})
+
+test('the head asks how many permits there are after a claim that failed in passing, whatever others were told late', async t => {
+  const runtime = testRuntime()
+  const { net, session } = await sessionPlayer(t, server(), { ttl: 60 }, { runtime })
+  const other = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const gate = await other.session.semaphore(name, { permits: 1 }).acquire()
+  const semaphore = session.semaphore(name, { permits: 2 })
+  const answers = net.stopAnswers(methods.txn, takes(name))
+  const behind = semaphore.acquire()
+  const late = await answers.caught()
+  answers.off()
+  const waiting = semaphore.acquire()
+  await net.watching(watchOfSlots(name))
+  await quiet(net)
+  const trap = net.stopRequests(methods.txn, takes(name))
+  await other.session.semaphore(name, { permits: 1 }).resize(2)
+  const claim = await trap.caught(1)
+  // It tells of one permit, as there was before.
+  await late.deliver()
+  const repeat = await trap.caught(2)
+  trap.off()
+  runtime.stall(REQUEST_MS)
+  claim.lose()
+  await turns()
+  // A busy machine may have come so far by itself.
+  runtime.fire(AGAIN_MS)
+  t.is((await waiting).slot, 1)
+  await repeat.deliver()
+  await gate.release()
+  t.is((await behind).slot, 0)
 })
 
 test('the head waits on, although the number of permits somebody deleted cannot be written for a while', async t => {
@@ -970,6 +1086,22 @@ function watchOfTaking(name: string): (watch: WatchCreateRequest) => boolean {
   return ({ key }) => mapKey(key) === `${name}/s/`
 }
 
+/** Does this read which slots are taken? */
+function readsSlots(name: string): (range: RangeRequest) => boolean {
+  return ({ key }) => mapKey(key) === `${name}/s/`
+}
+
+/** Denies whatever is caught. What it returns resolves when the n-th has been denied. */
+function denyAll(trap: Trap<StoppedCall<unknown, unknown>>): (n: number) => Promise<void> {
+  const deny = async (n: number) => (await trap.caught(n)).deny()
+  const next = async (n: number): Promise<void> => {
+    await deny(n)
+    return next(n + 1)
+  }
+  void next(1)
+  return deny
+}
+
 /** Is this a transaction that takes slots if it can? */
 function takes(name: string): (txn: TxnRequest) => boolean {
   const inOp = ({ request }: RequestOp): boolean =>
@@ -1070,6 +1202,25 @@ test('whoever gives up while it is seen whether a permit is still there leaves i
   t.is((await again.acquire()).fencingToken, left.fencingToken)
 })
 
+test('a permit that was left with a lease and may not be looked for is given to the next', async t => {
+  for (const reading of [1, 2]) {
+    const { session } = await sessionPlayer(t, server())
+    const { etcd, net } = await sessionPlayer(t, server())
+    const name = `${nameOf(t)}-${reading}`
+    const left = await session.semaphore(name, { permits: 1 }).acquire()
+    const resumed = await etcd.session({ resume: await session.orphan() })
+    const again = resumed.semaphore(name, { permits: 1 })
+    const reads = net.stopAnswers(methods.range, readsSlots(name))
+    const trying = t.throwsAsync(again.tryAcquire(), { code: 'PERMISSION_DENIED' } as object)
+    // What was left, then whether it is still there.
+    if (reading === 2) await (await reads.caught(1)).deliver()
+    ;(await reads.caught(reading)).deny()
+    reads.off()
+    await trying
+    t.is((await again.tryAcquire())?.fencingToken, left.fencingToken)
+  }
+})
+
 test('permits left with a lease stay taken until somebody asks for them, and what a crash left in the line is used up', async t => {
   const { etcd, session } = await sessionPlayer(t, server())
   const { net, session: crashing } = await sessionPlayer(t, server())
@@ -1093,4 +1244,23 @@ test('permits left with a lease stay taken until somebody asks for them, and wha
   await again.release()
   t.deepEqual((await both).slots, [0, 1])
   t.is((await etcd.semaphore(name).waiters()).length, 0)
+})
+
+test('a place that a crash left in the line goes with whoever is given a permit that was left', async t => {
+  const { etcd, session } = await sessionPlayer(t, server())
+  const { net, session: crashing } = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  const left = await crashing.semaphore(name, { permits: 1 }).acquire()
+  void crashing
+    .semaphore(name, { permits: 1 })
+    .acquire()
+    .catch(() => {})
+  await line(etcd, `${name}/w`, 1)
+  net.vanish()
+  const { etcd: other } = await sessionPlayer(t, server())
+  const resumed = await other.session({ resume: crashing.leaseId })
+  const again = await resumed.semaphore(name, { permits: 1 }).acquire()
+  t.is(again.fencingToken, left.fencingToken)
+  await again.release()
+  t.is((await session.semaphore(name, { permits: 1 }).acquire()).slot, 0)
 })

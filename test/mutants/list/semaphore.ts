@@ -171,7 +171,7 @@ export const semaphore: readonly Mutant[] = [
     promise: 'whoever gives up before it was given what was left leaves it to the next',
     file: 'recipes/internal/semaphore/left-slots.ts',
     find: 'left.unshift(wanted)',
-    replace: 'continue',
+    replace: '',
     tests: [
       by(
         'live/recipes/semaphore',
@@ -278,5 +278,97 @@ export const semaphore: readonly Mutant[] = [
       by('live/recipes/semaphore', 'of permits left with a lease that are lost in part the rest goes, too'),
     ],
     simulations: ['semaphore'],
+  },
+  {
+    name: 'semaphore-refusal-taken-for-nothing',
+    promise: 'whoever may not look for what it may have been given does not go on as if that were nothing',
+    file: 'recipes/internal/semaphore/slot-ghosts.ts',
+    find: "if (!EtcdError.is(error) || (whenRefused === 'throws' && isFinal(error))) throw error",
+    replace:
+      "if (!EtcdError.is(error)) throw error\n      if (whenRefused === 'throws' && isFinal(error)) return undefined",
+    tests: [
+      by(
+        'live/recipes/semaphore',
+        'a claim of the head whose answer was lost and that nobody may look for takes nothing, and is no loss',
+      ),
+    ],
+  },
+  {
+    name: 'semaphore-given-back-unless-refused',
+    promise: 'what unanswered claims took is given back as soon as it may be looked for',
+    file: 'recipes/internal/semaphore/slot-ghosts.ts',
+    find: "if (error.code === 'CLIENT_CLOSED') return undefined",
+    replace: 'if (isFinal(error)) return undefined',
+    tests: [
+      by(
+        'live/recipes/semaphore',
+        'a claim whose answer was lost and that nobody may look for is refused, and what it took is given back',
+      ),
+    ],
+  },
+  {
+    name: 'semaphore-refused-look-remembered',
+    promise: 'what was left is looked for again after a look was refused',
+    file: 'recipes/internal/semaphore/left-slots.ts',
+    find: 'left.catch(() => ofSession.delete(name))',
+    replace: 'left.catch(() => {})',
+    tests: [
+      by(
+        'live/recipes/semaphore',
+        'a permit that was left with a lease and may not be looked for is given to the next',
+      ),
+    ],
+  },
+  {
+    name: 'semaphore-left-place-stays',
+    promise: 'a place that a crash left goes with whoever is given a permit that was left',
+    file: 'recipes/internal/semaphore/slot-acquisition.ts',
+    find: '?? this.#left',
+    replace: '?? (this.#head && this.#left)',
+    tests: [
+      by(
+        'live/recipes/semaphore',
+        'a place that a crash left in the line goes with whoever is given a permit that was left',
+      ),
+    ],
+  },
+  {
+    name: 'semaphore-part-taken-for-a-permit',
+    promise: 'what is left of a claim a part of which is gone is no permit',
+    file: 'recipes/internal/semaphore/slot-ghosts.ts',
+    find: 'taken.find(one => one.keys.length === count)',
+    replace: 'taken.find(one => one.keys.length <= count)',
+    tests: [
+      by(
+        'live/recipes/semaphore',
+        'what a claim whose answer was lost has taken is no permit when a part of it is gone by then',
+      ),
+    ],
+  },
+  {
+    name: 'semaphore-part-taken-for-a-permit-by-the-head',
+    promise: 'nor is it one of the head',
+    file: 'recipes/internal/semaphore/slot-head.ts',
+    find: 'if (taken?.keys.length === count) {',
+    replace: 'if (taken !== undefined && taken.keys.length <= count) {',
+    tests: [
+      by(
+        'live/recipes/semaphore',
+        'what a claim of the head whose answer was lost has taken is lost with a part of it',
+      ),
+    ],
+  },
+  {
+    name: 'semaphore-head-sleeps-by-an-old-limit',
+    promise: 'the head asks how many permits there are after a claim that failed in passing',
+    file: 'recipes/internal/semaphore/slot-head.ts',
+    find: '            seen = undefined\n            continue',
+    replace: '            continue',
+    tests: [
+      by(
+        'live/recipes/semaphore',
+        'the head asks how many permits there are after a claim that failed in passing, whatever others were told late',
+      ),
+    ],
   },
 ]
