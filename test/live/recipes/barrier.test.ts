@@ -21,6 +21,7 @@ const server = useEtcd(test)
 
 const LINGER_MS = 5000
 const REREAD_MS = 30_000
+const DISPOSE_MS = 5000
 
 test('whoever waits goes on when the barrier is released, and hears that it was', async t => {
   const { name, here, there } = await arrange(t)
@@ -299,6 +300,64 @@ for (const when of ['before', 'after'] as const) {
     t.is(await there.etcd.get(name), undefined)
   })
 }
+
+test('a hold without a session that is given up just before its client is closed closes nothing', async t => {
+  const { name, here, there } = await arrange(t)
+  const trap = here.net.stopAnswers(methods.txn, creates(name))
+  const leaving = new AbortController()
+  const holding = t.throwsAsync(barrierOf(here, name).hold({ signal: leaving.signal }), { message: 'enough' })
+  await trap.caught()
+  trap.off()
+  leaving.abort(new Error('enough'))
+  await here.etcd.close()
+  await holding
+  t.is(await there.etcd.get(name), undefined, 'a barrier nobody holds would stay closed for ever')
+})
+
+test('a hold without a session is given up when its client is closed, and closes nothing', async t => {
+  const { name, here, there } = await arrange(t)
+  const trap = here.net.stopAnswers(methods.txn, creates(name))
+  const holding = t.throwsAsync(barrierOf(here, name).hold())
+  await trap.caught()
+  trap.off()
+  await here.etcd.close()
+  const error = await holding
+  t.true(EtcdError.is(error, 'CLIENT_CLOSED') && error.outcome === 'unknown')
+  t.is(await there.etcd.get(name), undefined)
+  const late = await t.throwsAsync(barrierOf(here, name).hold())
+  t.true(EtcdError.is(late, 'CLIENT_CLOSED') && late.outcome === 'not-sent')
+})
+
+test('a client that is closed waits until a hold nobody waits to release is released', async t => {
+  const { name, here, there } = await arrange(t)
+  const hold = await barrierOf(here, name).hold()
+  const trap = here.net.stopRequests(methods.txn, releases(name))
+  const releasing = hold.release({ signal: AbortSignal.abort(new Error('no time')) })
+  await t.throwsAsync(releasing, { message: 'no time' })
+  const request = await trap.caught()
+  trap.off()
+  const closing = here.etcd.close()
+  request.lose()
+  await closing
+  t.is(await there.etcd.get(name), undefined)
+})
+
+test('a client is closed in time although nobody says what became of a hold that was given up', async t => {
+  const runtime = testRuntime()
+  const here = await player(t, server(), { runtime })
+  const { name } = await arrange(t)
+  const trap = here.net.stopAnswers(methods.txn)
+  const leaving = new AbortController()
+  const holding = t.throwsAsync(barrierOf(here, name).hold({ signal: leaving.signal }), { message: 'enough' })
+  await trap.caught()
+  leaving.abort(new Error('enough'))
+  await holding
+  const closing = here.etcd.close()
+  await trap.caught(2)
+  t.is(await stateOf(closing), 'pending')
+  for (let leftMs = DISPOSE_MS; leftMs > DISPOSE_MS - 2000; leftMs -= 1) runtime.fire(leftMs)
+  await closing
+})
 
 test('a release whose answer was lost is repeated until it is known', async t => {
   const { name, here } = await arrange(t)

@@ -313,4 +313,43 @@ export const rendezvous: readonly Mutant[] = [
     replace: 'timeoutMs: timeoutMs ?? requestTimeoutMs',
     tests: [by('live/recipes/latch', 'the time given to countDown is that of all its requests together')],
   },
+  {
+    name: 'close-forgets-holds-without-a-session',
+    promise: 'a hold without a session that is given up is undone before its client has closed',
+    file: 'src/client/client.ts',
+    find: 'await within(runtime,',
+    replace: 'void within(runtime,',
+    tests: [
+      by(
+        'live/recipes/barrier',
+        'a hold without a session that is given up just before its client is closed closes nothing',
+      ),
+    ],
+  },
+  {
+    name: 'hold-under-way-unknown-to-close',
+    promise: 'a hold without a session under way when its client is closed closes nothing',
+    file: 'recipes/barrier.ts',
+    find: 'owner.background(held.then(noop, noop))',
+    replace: 'void owner',
+    tests: [
+      by(
+        'live/recipes/barrier',
+        'a hold without a session is given up when its client is closed, and closes nothing',
+      ),
+    ],
+  },
+  {
+    name: 'release-without-a-session-in-nobodys-background',
+    promise: 'a client that is closed waits for a release that nobody waits for',
+    file: 'recipes/barrier.ts',
+    find: 'owner.background(quiet)',
+    replace: 'if (this.#session !== undefined) owner.background(quiet)',
+    tests: [
+      by(
+        'live/recipes/barrier',
+        'a client that is closed waits until a hold nobody waits to release is released',
+      ),
+    ],
+  },
 ]
