@@ -4,7 +4,7 @@ import type { SessionContext } from '../src/session/session-context.ts'
 import { quietController } from '../src/support/abort.ts'
 import { within } from '../src/support/bounded.ts'
 import { checkOptions, checkSignal } from '../src/support/options.ts'
-import { type Bytes, mapKey, text } from '../src/wire/bytes.ts'
+import { type Bytes, equalBytes, mapKey, text } from '../src/wire/bytes.ts'
 import { EtcdError } from '../src/wire/errors.ts'
 import type { KeyValue } from '../src/wire/gen/kv.g.ts'
 import { BarrierKey } from './internal/barrier/key.ts'
@@ -262,7 +262,7 @@ class Holding {
         },
       )
       // An attempt before the one that was answered may still be on its way.
-      if (this.#isInDoubt) await orAborted(this.#engine, [leaving.signal], this.#key.fence(this.#until))
+      if (this.#isInDoubt) await orAborted(this.#engine, [leaving.signal], this.#fence())
       // After the machine slept that may take as long as nobody answers.
       if (this.#session !== undefined)
         await orAborted(this.#engine, [leaving.signal], this.#session.reliable())
@@ -284,11 +284,16 @@ class Holding {
   }
 
   async #undo(): Promise<void> {
-    const found = this.#isInDoubt ? await this.#key.fence(this.#until) : undefined
-    const ours =
-      found !== undefined && text(found.value) === text(this.#value) ? found.createRevision : undefined
-    const createRevision = this.#createRevision ?? ours
-    if (createRevision !== undefined) await this.#key.release(createRevision, this.#until)
+    if (this.#isInDoubt) await this.#fence()
+    if (this.#createRevision !== undefined) await this.#key.release(this.#createRevision, this.#until)
+  }
+
+  /** From its answer on it is known which of our attempts the key is of, if of any, and none is applied any more. */
+  async #fence(): Promise<void> {
+    const found = await this.#key.fence(this.#until)
+    // A late attempt may have created it again, after somebody deleted what the answered one had created.
+    if (found !== undefined && equalBytes(found.value, this.#value))
+      this.#createRevision = found.createRevision
   }
 
   get #until(): AbortSignal {

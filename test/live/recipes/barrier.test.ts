@@ -266,6 +266,29 @@ test('a hold whose answer was lost cannot be applied again, although Go released
   t.is(await there.etcd.get(name), undefined)
 })
 
+test('a hold whose late attempt replaced a key that Go released is the hold of that attempt', async t => {
+  const { name, here, there } = await arrange(t)
+  const { late, answer, holding } = await replaced({ name, here, there })
+  await answer.deliver()
+  const hold = await holding
+  t.is((await there.etcd.get(name))?.createRevision, hold.createRevision)
+  await hold.release()
+  t.is(await there.etcd.get(name), undefined, 'a barrier nobody holds would stay closed for ever')
+  await late.apply()
+  t.is(await there.etcd.get(name), undefined)
+})
+
+test('a hold whose late attempt replaced a key that Go released closes nothing when it is given up', async t => {
+  const { name, here, there } = await arrange(t)
+  const leaving = new AbortController()
+  const { holding } = await replaced({ name, here, there }, leaving.signal)
+  const givenUp = t.throwsAsync(holding, { message: 'enough' })
+  leaving.abort(new Error('enough'))
+  await givenUp
+  await here.etcd.close()
+  t.is(await there.etcd.get(name), undefined)
+})
+
 test('a hold that was applied although its answer was lost is ours', async t => {
   const { name, here } = await arrange(t)
   const trap = here.net.stopAnswers(methods.txn, creates(name))
@@ -458,6 +481,28 @@ function barrierOf({ etcd }: Player, name: string): Barrier {
 async function waits({ net }: Player, name: string, n = 1): Promise<void> {
   await net.watching(watchOfKey(name), n)
   await quiet(net)
+}
+
+/**
+ * A hold whose first attempt got no answer and was applied after Go released what the second had created, with the
+ * answer to its fence on the way.
+ */
+async function replaced(
+  { name, here, there }: { readonly name: string; readonly here: Player; readonly there: Player },
+  signal?: AbortSignal,
+) {
+  const created = here.net.stopRequests(methods.txn, creates(name))
+  const holding = barrierOf(here, name).hold({ signal })
+  const late = await created.caught()
+  created.off()
+  const fence = here.net.stopRequests(methods.txn, creates(`${name}.state`))
+  late.lose()
+  const answer = await fence.caught()
+  fence.off()
+  await there.etcd.delete(name)
+  await late.apply()
+  await answer.apply()
+  return { late, answer, holding }
 }
 
 /** Resolves when the key beside the barrier was written. */

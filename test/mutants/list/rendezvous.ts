@@ -352,4 +352,17 @@ export const rendezvous: readonly Mutant[] = [
       ),
     ],
   },
+  {
+    name: 'late-attempt-not-the-one-held',
+    promise: 'a hold is of the attempt the key is of, whichever was answered',
+    file: 'recipes/barrier.ts',
+    find: 'this.#createRevision = found.createRevision',
+    replace: 'this.#createRevision ??= found.createRevision',
+    tests: [
+      by(
+        'live/recipes/barrier',
+        'a hold whose late attempt replaced a key that Go released is the hold of that attempt',
+      ),
+    ],
+  },
 ]
