@@ -365,4 +365,43 @@ export const rendezvous: readonly Mutant[] = [
       ),
     ],
   },
+  {
+    name: 'watched-value-opens-a-watch-after-the-end',
+    promise: 'the loop over a watched value ends quietly when its client is closed',
+    file: 'recipes/watched-value.ts',
+    find: 'if (!client.isOpen) return',
+    replace: 'if (!client.isOpen && revision < 0n) return',
+    tests: [
+      by(
+        'live/recipes/counters',
+        'a watched number ends when its client is closed by whoever takes the first one',
+      ),
+    ],
+  },
+  {
+    name: 'watched-value-told-of-the-closing',
+    promise: 'the loop over a watched value ends quietly when its client is closed while it reads',
+    file: 'recipes/watched-value.ts',
+    find: "if (!EtcdError.is(error, 'CLIENT_CLOSED')) throw error",
+    replace: "if (!EtcdError.is(error, 'CLIENT_CLOSED') || client.space !== undefined) throw error",
+    tests: [
+      by(
+        'live/recipes/counters',
+        'a watched value ends when its client is closed while the first one is on its way',
+      ),
+    ],
+  },
+  {
+    name: 'number-used-up-told-as-rejected',
+    promise: 'a request for a number that may have used one up is not told to be rejected',
+    file: 'recipes/sequence.ts',
+    find: "throw this.#begunAnew('unknown')",
+    replace: "throw this.#begunAnew('rejected')",
+    tests: [
+      by(
+        'live/recipes/counters',
+        'what counted on a key that was deleted before this sequence heard of it may be a number of the new count',
+      ),
+    ],
+  },
 ]
