@@ -4,7 +4,7 @@ import type { SessionContext } from '../src/session/session-context.ts'
 import { quietController } from '../src/support/abort.ts'
 import { within } from '../src/support/bounded.ts'
 import { checkOptions, checkSignal } from '../src/support/options.ts'
-import { type Bytes, mapKey, text } from '../src/wire/bytes.ts'
+import { type Bytes, equalBytes, mapKey, text } from '../src/wire/bytes.ts'
 import { EtcdError } from '../src/wire/errors.ts'
 import type { KeyValue } from '../src/wire/gen/kv.g.ts'
 import { BarrierKey } from './internal/barrier/key.ts'
@@ -69,8 +69,9 @@ export class Barrier {
 
   /**
    * Resolves when the barrier is closed by us. Rejects with ALREADY_EXISTS when somebody else has closed it, with
-   * SESSION_LOST or SESSION_CLOSED when the session ends, and at once with the signal's reason. Cancelling: the
-   * barrier is released in the background if it was closed; `session.close()` waits for that.
+   * SESSION_LOST or SESSION_CLOSED when the session ends, without one with CLIENT_CLOSED when the client is closed, and
+   * at once with the signal's reason. Cancelling: the barrier is released in the background if it was closed;
+   * `session.close()`, or `etcd.close()` without a session, waits for that.
    */
   async hold(options: BarrierHoldOptions = {}): Promise<BarrierHold> {
     options = checkOptions(options, ['session', 'signal'], 'hold')
@@ -83,12 +84,16 @@ export class Barrier {
       throw new TypeError('hold: session is one of the same client')
     signal?.throwIfAborted()
     session?.assertOpen()
+    if (session === undefined) this.#engine.leaving.throwIfAborted()
     const holding = new Holding(this.#engine, this.#key, session)
+    const held = holding.run(signal)
+    // From the beginning: whoever closes must not find nothing to wait for before it is known what to undo.
+    const owner = session ?? this.#engine
+    owner.background(held.then(noop, noop))
     try {
-      const createRevision = await holding.run(signal)
+      const createRevision = await held
       return new BarrierHold(this.name, this.#engine, this.#key, { session, createRevision })
     } catch (error) {
-      holding.giveUp()
       if (!EtcdError.is(error, 'LEASE_NOT_FOUND') || session === undefined) throw error
       session.leaseGone(error)
       throw session.signal.aborted ? session.signal.reason : error
@@ -194,7 +199,8 @@ export class BarrierHold implements AsyncDisposable {
       const quiet = this.#released.catch(() => {
         this.#released = undefined
       })
-      this.#session?.background(quiet)
+      const owner = this.#session ?? this.#engine
+      owner.background(quiet)
     }
     return orAborted(this.#engine, [signal], this.#released)
   }
@@ -232,12 +238,19 @@ class Holding {
     this.#value = encoded({ id, host, pid, sinceMs: engine.runtime.wallNow() })
   }
 
+  /**
+   * Resolves with the create revision of our key. When it rejects, the barrier is not closed by us, now or later, once
+   * what is then done in the background is done.
+   */
   async run(signal: AbortSignal | undefined): Promise<bigint> {
     const { aborts } = this.#engine
     const leaving = quietController()
     const leave = (reason: unknown) => leaving.abort(reason)
     const stopCaller = aborts.on(signal, leave)
-    const stopSession = aborts.on(this.#session?.closing, leave)
+    const stopOwner =
+      this.#session === undefined
+        ? aborts.on(this.#engine.leaving, () => leave(clientClosed()))
+        : aborts.on(this.#session.closing, leave)
     try {
       this.#createRevision = await this.#key.create(
         { value: this.#value, leaseId: this.#session?.leaseId ?? 0n },
@@ -249,31 +262,38 @@ class Holding {
         },
       )
       // An attempt before the one that was answered may still be on its way.
-      if (this.#isInDoubt) await orAborted(this.#engine, [leaving.signal], this.#key.fence(this.#until))
+      if (this.#isInDoubt) await orAborted(this.#engine, [leaving.signal], this.#fence())
       // After the machine slept that may take as long as nobody answers.
       if (this.#session !== undefined)
         await orAborted(this.#engine, [leaving.signal], this.#session.reliable())
       leaving.signal.throwIfAborted()
       return this.#createRevision
+    } catch (error) {
+      this.#giveUp()
+      throw error
     } finally {
       stopCaller()
-      stopSession()
+      stopOwner()
     }
   }
 
-  /** Has the barrier not be closed by us, now or later, in the background. */
-  giveUp(): void {
+  #giveUp(): void {
     if (this.#createRevision === undefined && !this.#isInDoubt) return
-    const undone = this.#undo().catch(() => {})
-    this.#session?.background(undone)
+    const owner = this.#session ?? this.#engine
+    owner.background(this.#undo().catch(noop))
   }
 
   async #undo(): Promise<void> {
-    const found = this.#isInDoubt ? await this.#key.fence(this.#until) : undefined
-    const ours =
-      found !== undefined && text(found.value) === text(this.#value) ? found.createRevision : undefined
-    const createRevision = this.#createRevision ?? ours
-    if (createRevision !== undefined) await this.#key.release(createRevision, this.#until)
+    if (this.#isInDoubt) await this.#fence()
+    if (this.#createRevision !== undefined) await this.#key.release(this.#createRevision, this.#until)
+  }
+
+  /** From its answer on it is known which of our attempts the key is of, if of any, and none is applied any more. */
+  async #fence(): Promise<void> {
+    const found = await this.#key.fence(this.#until)
+    // A late attempt may have created it again, after somebody deleted what the answered one had created.
+    if (found !== undefined && equalBytes(found.value, this.#value))
+      this.#createRevision = found.createRevision
   }
 
   get #until(): AbortSignal {
@@ -286,3 +306,10 @@ function checkedWait(options: BarrierWaitOptions, where: string): BarrierWaitOpt
   checkSignal(options.signal, where)
   return options
 }
+
+/** Of one whose request is on its way, and may not be undone in the time there is for that. */
+function clientClosed(): EtcdError {
+  return new EtcdError('CLIENT_CLOSED', '[CLIENT_CLOSED] the client was closed', { outcome: 'unknown' })
+}
+
+function noop(): void {}

@@ -14,8 +14,9 @@ import { checkName } from './lock-options.ts'
  * Keys      `<name>`, empty. Its version is the number given last: etcd counts the writes of a key.
  * Steps     in one transaction, write the key if it is the one known, and read its version
  * Safety    1, 2, 3 …: unique and without a gap, across processes, and later calls get larger numbers. When the key
- *           is deleted the count would begin anew: whoever knew the old key is refused with FAILED_PRECONDITION. A
- *           request without an answer rejects with outcome `unknown`, and may have used up a number.
+ *           is deleted the count would begin anew: whoever knew the old key is refused with FAILED_PRECONDITION,
+ *           with outcome `unknown` if it did not know it yet when it asked. A request of outcome `unknown` may have
+ *           used up a number.
  * Liveness  no conflicts, so nobody waits for anybody and nothing is ever tried again.
  * Not       cheap by the thousand, as each number is a write: see {@link IdBlocks}.
  * Cost      1 round trip for a number, contended or not.
@@ -43,10 +44,11 @@ export class Sequence {
       options,
     )
     const counted = result.succeeded ? result.results[1].kvs[0] : undefined
-    if (counted === undefined) throw this.#begunAnew()
+    if (counted === undefined) throw this.#begunAnew('rejected')
     // An answer that comes late knows no more than the first one.
     this.#birth ??= counted.createRevision
-    if (counted.createRevision !== this.#birth) throw this.#begunAnew()
+    // Asked before the first answer, and so without a compare: it counted on the other key.
+    if (counted.createRevision !== this.#birth) throw this.#begunAnew('unknown')
     return counted.version
   }
 
@@ -56,11 +58,11 @@ export class Sequence {
     return (await this.#kv.get(this.#key, options))?.version ?? 0n
   }
 
-  #begunAnew(): EtcdError {
+  #begunAnew(outcome: 'rejected' | 'unknown'): EtcdError {
     return new EtcdError(
       'FAILED_PRECONDITION',
       `[FAILED_PRECONDITION] the key of the sequence ${text(this.#key)} was deleted: its numbers would begin anew`,
-      { outcome: 'rejected' },
+      { outcome },
     )
   }
 }

@@ -19,6 +19,7 @@ export function valuesOf<Value>(
   read: (kv: KeyValue | undefined) => Value,
   options: WatchValueOptions,
 ): AsyncGenerator<Value> {
+  client.assertOpen()
   const { signal } = checkOptions(options, ['signal'], 'watch')
   checkSignal(signal, 'watch')
   return values(client, key, read, signal)
@@ -31,8 +32,14 @@ async function* values<Value>(
   signal: AbortSignal | undefined,
 ): AsyncGenerator<Value> {
   for (;;) {
-    const { kvs, revision } = await client.range(key, { signal })
+    const first = await client.range(key, { signal }).catch(error => {
+      if (!EtcdError.is(error, 'CLIENT_CLOSED')) throw error
+    })
+    if (first === undefined) return
+    const { kvs, revision } = first
     yield read(kvs[0])
+    // Whoever takes it may close the client.
+    if (!client.isOpen) return
     const watch = client.watch(key, { from: revision + 1n, signal })
     try {
       for await (const event of watch) yield read(event.type === 'put' ? event.kv : undefined)

@@ -1,3 +1,4 @@
+import { within } from '../support/bounded.ts'
 import { deferred } from '../support/deferred.ts'
 import { checkOptions } from '../support/options.ts'
 import { Resources } from '../support/resources.ts'
@@ -161,8 +162,8 @@ export class Client implements AsyncDisposable {
   /**
    * Resolves when everything opened through this client is closed, sessions with their leases revoked, and, for
    * a client that is no namespace, its connections: nothing of it keeps the process alive. Quiet when repeated.
-   * A lease that could not be revoked within 5 s runs out by itself; whoever wants to hear of that closes the
-   * session first.
+   * What was given up or let go of without a session is waited for, too, up to 5 s. A lease that could not be revoked
+   * within 5 s runs out by itself; whoever wants to hear of that closes the session first.
    */
   close(): Promise<void> {
     if (this.#closing === undefined) {
@@ -175,11 +176,24 @@ export class Client implements AsyncDisposable {
   }
 
   async #close(): Promise<void> {
+    if (this.#owner === undefined) return this.#closeAll()
     try {
       await this.#opened.disposeAll()
     } finally {
-      if (this.#owner === undefined) this.engine.close()
-      else this.#owner.detach(this)
+      this.#owner.detach(this)
+    }
+  }
+
+  async #closeAll(): Promise<void> {
+    const { runtime } = this.engine
+    const untilMs = runtime.now() + DISPOSE_MS
+    this.engine.leave()
+    try {
+      await this.#opened.disposeAll()
+    } finally {
+      // What was opened may have brought some of it.
+      await within(runtime, Math.ceil(Math.max(0, untilMs - runtime.now())), this.engine.settled())
+      this.engine.close()
     }
   }
 

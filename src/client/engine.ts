@@ -1,4 +1,5 @@
-import { AbortFanOut } from '../support/abort.ts'
+import { AbortFanOut, quietController } from '../support/abort.ts'
+import { Background } from '../support/background.ts'
 import { Emitter } from '../support/emitter.ts'
 import type { Runtime } from '../support/runtime.ts'
 import type { Endpoint, TlsOptions, Transport } from '../support/transport.ts'
@@ -44,6 +45,8 @@ export class Engine {
   readonly aborts: AbortFanOut
   /** How long a call may take in all, where it does not say. */
   readonly requestTimeoutMs: number
+  readonly #leaving: AbortController = quietController()
+  readonly #background = new Background()
   readonly #tokens: Tokens
   readonly #warnings: Emitter<{ warning: Warning }>
   readonly #shared = new Map<SharedPart<object>, object>()
@@ -55,6 +58,7 @@ export class Engine {
     this.answers = new Answers()
     this.connections = new Connections(endpoints, { transport, runtime, tls })
     this.aborts.keep(this.connections.closing)
+    this.aborts.keep(this.leaving)
     this.#tokens = new Tokens(credentials, runtime)
     this.submitter = new Submitter({
       connections: this.connections,
@@ -69,6 +73,26 @@ export class Engine {
     this.recipeWatches = new WatchHub(this.streams, runtime, { lane: 'control' })
     this.userWatches = new WatchHub(this.streams, runtime, { lane: 'data' })
     this.#warnings = new Emitter(runtime)
+  }
+
+  /** Aborts, with CLIENT_CLOSED, when the client begins to close: earlier than `connections.closing`. */
+  get leaving(): AbortSignal {
+    return this.#leaving.signal
+  }
+
+  /** Cleaning up without a session that goes on after its caller was answered: `close` of the client waits for it. It must not reject. */
+  background(work: Promise<void>): void {
+    this.#background.add(work)
+  }
+
+  /** Ends what would leave something behind. What that takes is waited for by `settled`. */
+  leave(): void {
+    this.#leaving.abort(closedError())
+  }
+
+  /** Resolves when nothing goes on in the background. */
+  settled(): Promise<void> {
+    return this.#background.done()
   }
 
   /** Does this client name itself, so that the cluster may refuse it one key and not another? */
@@ -101,12 +125,14 @@ export class Engine {
   }
 
   close(): void {
-    const error = new EtcdError('CLIENT_CLOSED', '[CLIENT_CLOSED] the client was closed', {
-      outcome: 'not-sent',
-    })
+    const error = closedError()
     this.recipeWatches.close(error)
     this.userWatches.close(error)
     this.keeper.close()
     this.connections.close(error)
   }
+}
+
+function closedError(): EtcdError {
+  return new EtcdError('CLIENT_CLOSED', '[CLIENT_CLOSED] the client was closed', { outcome: 'not-sent' })
 }

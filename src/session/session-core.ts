@@ -7,6 +7,7 @@ import type { KeptLease } from '../client/lease-keeper.ts'
 import { believable, type LeaseState } from '../client/lease-life.ts'
 import type { CallOptions } from '../client/submitter.ts'
 import { onAbort, quietController } from '../support/abort.ts'
+import { Background } from '../support/background.ts'
 import { within } from '../support/bounded.ts'
 import { deferred } from '../support/deferred.ts'
 import { Emitter } from '../support/emitter.ts'
@@ -91,7 +92,7 @@ export class SessionCore implements SessionContext, AsyncDisposable {
   readonly #end: AbortController = quietController()
   readonly #events: Emitter<{ state: SessionState }>
   readonly #attached = new Resources()
-  readonly #background = new Set<Promise<void>>()
+  readonly #background = new Background()
   #phase: Phase = { kind: 'open' }
 
   static {
@@ -212,7 +213,6 @@ export class SessionCore implements SessionContext, AsyncDisposable {
 
   background(work: Promise<void>): void {
     this.#background.add(work)
-    void work.finally(() => this.#background.delete(work))
   }
 
   /**
@@ -296,7 +296,7 @@ export class SessionCore implements SessionContext, AsyncDisposable {
       if (lease === 'revoke') await this.#revoke().catch(error => errors.push(error))
     }
     this.ownKeys.end()
-    const ended = this.#backgroundDone().then(() => this.#client.detach(this))
+    const ended = this.#background.done().then(() => this.#client.detach(this))
     // Nothing is left to anybody, and that is known without waiting until the cluster knows it too.
     if (lease === 'orphan' && lost) throw state.error
     // Whoever was late has waited long enough.
@@ -314,14 +314,10 @@ export class SessionCore implements SessionContext, AsyncDisposable {
   }
 
   async #settle(): Promise<void> {
-    await this.#backgroundDone()
+    // Undoing an attempt begins only when its answer is there.
+    await this.#background.done()
     await this.ownKeys.settle()
-    await this.#backgroundDone()
-  }
-
-  /** Undoing an attempt begins only when its answer is there, so what is waited for may bring more. */
-  async #backgroundDone(): Promise<void> {
-    while (this.#background.size > 0) await Promise.all(this.#background)
+    await this.#background.done()
   }
 
   async #revoke(): Promise<void> {
@@ -344,7 +340,7 @@ export class SessionCore implements SessionContext, AsyncDisposable {
         this.#events.emit('state', 'lost')
         // It is over for us either way: others need not wait for the server to find out.
         this.background(this.#revoke().catch(() => {}))
-        void this.#backgroundDone().then(() => this.#client.detach(this))
+        void this.#background.done().then(() => this.#client.detach(this))
         return
       case 'stopped':
         return

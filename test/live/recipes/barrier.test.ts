@@ -21,6 +21,7 @@ const server = useEtcd(test)
 
 const LINGER_MS = 5000
 const REREAD_MS = 30_000
+const DISPOSE_MS = 5000
 
 test('whoever waits goes on when the barrier is released, and hears that it was', async t => {
   const { name, here, there } = await arrange(t)
@@ -265,6 +266,29 @@ test('a hold whose answer was lost cannot be applied again, although Go released
   t.is(await there.etcd.get(name), undefined)
 })
 
+test('a hold whose late attempt replaced a key that Go released is the hold of that attempt', async t => {
+  const { name, here, there } = await arrange(t)
+  const { late, answer, holding } = await replaced({ name, here, there })
+  await answer.deliver()
+  const hold = await holding
+  t.is((await there.etcd.get(name))?.createRevision, hold.createRevision)
+  await hold.release()
+  t.is(await there.etcd.get(name), undefined, 'a barrier nobody holds would stay closed for ever')
+  await late.apply()
+  t.is(await there.etcd.get(name), undefined)
+})
+
+test('a hold whose late attempt replaced a key that Go released closes nothing when it is given up', async t => {
+  const { name, here, there } = await arrange(t)
+  const leaving = new AbortController()
+  const { holding } = await replaced({ name, here, there }, leaving.signal)
+  const givenUp = t.throwsAsync(holding, { message: 'enough' })
+  leaving.abort(new Error('enough'))
+  await givenUp
+  await here.etcd.close()
+  t.is(await there.etcd.get(name), undefined)
+})
+
 test('a hold that was applied although its answer was lost is ours', async t => {
   const { name, here } = await arrange(t)
   const trap = here.net.stopAnswers(methods.txn, creates(name))
@@ -299,6 +323,64 @@ for (const when of ['before', 'after'] as const) {
     t.is(await there.etcd.get(name), undefined)
   })
 }
+
+test('a hold without a session that is given up just before its client is closed closes nothing', async t => {
+  const { name, here, there } = await arrange(t)
+  const trap = here.net.stopAnswers(methods.txn, creates(name))
+  const leaving = new AbortController()
+  const holding = t.throwsAsync(barrierOf(here, name).hold({ signal: leaving.signal }), { message: 'enough' })
+  await trap.caught()
+  trap.off()
+  leaving.abort(new Error('enough'))
+  await here.etcd.close()
+  await holding
+  t.is(await there.etcd.get(name), undefined, 'a barrier nobody holds would stay closed for ever')
+})
+
+test('a hold without a session is given up when its client is closed, and closes nothing', async t => {
+  const { name, here, there } = await arrange(t)
+  const trap = here.net.stopAnswers(methods.txn, creates(name))
+  const holding = t.throwsAsync(barrierOf(here, name).hold())
+  await trap.caught()
+  trap.off()
+  await here.etcd.close()
+  const error = await holding
+  t.true(EtcdError.is(error, 'CLIENT_CLOSED') && error.outcome === 'unknown')
+  t.is(await there.etcd.get(name), undefined)
+  const late = await t.throwsAsync(barrierOf(here, name).hold())
+  t.true(EtcdError.is(late, 'CLIENT_CLOSED') && late.outcome === 'not-sent')
+})
+
+test('a client that is closed waits until a hold nobody waits to release is released', async t => {
+  const { name, here, there } = await arrange(t)
+  const hold = await barrierOf(here, name).hold()
+  const trap = here.net.stopRequests(methods.txn, releases(name))
+  const releasing = hold.release({ signal: AbortSignal.abort(new Error('no time')) })
+  await t.throwsAsync(releasing, { message: 'no time' })
+  const request = await trap.caught()
+  trap.off()
+  const closing = here.etcd.close()
+  request.lose()
+  await closing
+  t.is(await there.etcd.get(name), undefined)
+})
+
+test('a client is closed in time although nobody says what became of a hold that was given up', async t => {
+  const runtime = testRuntime()
+  const here = await player(t, server(), { runtime })
+  const { name } = await arrange(t)
+  const trap = here.net.stopAnswers(methods.txn)
+  const leaving = new AbortController()
+  const holding = t.throwsAsync(barrierOf(here, name).hold({ signal: leaving.signal }), { message: 'enough' })
+  await trap.caught()
+  leaving.abort(new Error('enough'))
+  await holding
+  const closing = here.etcd.close()
+  await trap.caught(2)
+  t.is(await stateOf(closing), 'pending')
+  for (let leftMs = DISPOSE_MS; leftMs > DISPOSE_MS - 2000; leftMs -= 1) runtime.fire(leftMs)
+  await closing
+})
 
 test('a release whose answer was lost is repeated until it is known', async t => {
   const { name, here } = await arrange(t)
@@ -399,6 +481,28 @@ function barrierOf({ etcd }: Player, name: string): Barrier {
 async function waits({ net }: Player, name: string, n = 1): Promise<void> {
   await net.watching(watchOfKey(name), n)
   await quiet(net)
+}
+
+/**
+ * A hold whose first attempt got no answer and was applied after Go released what the second had created, with the
+ * answer to its fence on the way.
+ */
+async function replaced(
+  { name, here, there }: { readonly name: string; readonly here: Player; readonly there: Player },
+  signal?: AbortSignal,
+) {
+  const created = here.net.stopRequests(methods.txn, creates(name))
+  const holding = barrierOf(here, name).hold({ signal })
+  const late = await created.caught()
+  created.off()
+  const fence = here.net.stopRequests(methods.txn, creates(`${name}.state`))
+  late.lose()
+  const answer = await fence.caught()
+  fence.off()
+  await there.etcd.delete(name)
+  await late.apply()
+  await answer.apply()
+  return { late, answer, holding }
 }
 
 /** Resolves when the key beside the barrier was written. */

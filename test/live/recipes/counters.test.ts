@@ -108,6 +108,35 @@ test('a watched number and a watched value of a namespace end with it', async t 
   t.throws(() => etcd.counter(`${p}n`).watch({ signal: 5 as never }), { instanceOf: TypeError })
 })
 
+for (const what of ['client', 'namespace'] as const) {
+  test(`a watched number ends when its ${what} is closed by whoever takes the first one`, async t => {
+    const { etcd } = await player(t, server())
+    const p = uniquePrefix(t)
+    const owner = what === 'client' ? etcd : etcd.namespace(p)
+    const seen: bigint[] = []
+    for await (const number of owner.counter(`${p}n`).watch()) {
+      seen.push(number)
+      await owner.close()
+    }
+    t.deepEqual(seen, [0n])
+    t.throws(() => owner.counter(`${p}n`).watch(), { code: 'CLIENT_CLOSED' })
+  })
+}
+
+test('a watched value ends when its client is closed while the first one is on its way', async t => {
+  const { etcd, net } = await player(t, server())
+  const trap = net.stopAnswers(methods.range)
+  const taking = etcd
+    .value(`${uniquePrefix(t)}v`)
+    .watch()
+    [Symbol.asyncIterator]()
+    .next()
+  await trap.caught()
+  trap.off()
+  await Promise.all([etcd.close(), t.notThrowsAsync(taking)])
+  t.deepEqual(await taking, { done: true, value: undefined })
+})
+
 test.serial('a value watched too slowly goes on after a compaction with what is there', async t => {
   const { etcd } = await player(t, server())
   const value = etcd.value(`${uniquePrefix(t)}v`)
@@ -155,6 +184,30 @@ test('a sequence that was deleted is refused by those who knew it', async t => {
   t.is(await etcd.get(name), undefined)
   t.is(await etcd.sequence(name).next(), 1n)
   await t.throwsAsync(sequence.next(), { code: 'FAILED_PRECONDITION' })
+})
+
+test('what counted on a key that was deleted before this sequence heard of it may be a number of the new count', async t => {
+  const { etcd, net } = await player(t, server())
+  const there = await player(t, server())
+  const name = `${uniquePrefix(t)}orders`
+  t.is(await there.etcd.sequence(name).next(), 1n)
+  const sequence = etcd.sequence(name)
+  const trap = net.stopRequests(methods.txn)
+  const first = sequence.next()
+  const second = t.throwsAsync(sequence.next(), { code: 'FAILED_PRECONDITION' })
+  const calls = [await trap.caught(1), await trap.caught(2)]
+  trap.off()
+  await calls[0]!.apply()
+  await there.etcd.delete(name)
+  await calls[1]!.apply()
+  await calls[0]!.deliver()
+  t.is(await first, 2n)
+  await calls[1]!.deliver()
+  const error = await second
+  t.true(EtcdError.is(error) && error.outcome === 'unknown')
+  t.is(await sequence.last(), 1n)
+  const refused = await t.throwsAsync(sequence.next())
+  t.true(EtcdError.is(refused, 'FAILED_PRECONDITION') && refused.outcome === 'rejected')
 })
 
 test('ids of blocks are given once, across clients, for one request per block', async t => {

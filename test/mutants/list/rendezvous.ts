@@ -313,4 +313,95 @@ export const rendezvous: readonly Mutant[] = [
     replace: 'timeoutMs: timeoutMs ?? requestTimeoutMs',
     tests: [by('live/recipes/latch', 'the time given to countDown is that of all its requests together')],
   },
+  {
+    name: 'close-forgets-holds-without-a-session',
+    promise: 'a hold without a session that is given up is undone before its client has closed',
+    file: 'src/client/client.ts',
+    find: 'await within(runtime,',
+    replace: 'void within(runtime,',
+    tests: [
+      by(
+        'live/recipes/barrier',
+        'a hold without a session that is given up just before its client is closed closes nothing',
+      ),
+    ],
+  },
+  {
+    name: 'hold-under-way-unknown-to-close',
+    promise: 'a hold without a session under way when its client is closed closes nothing',
+    file: 'recipes/barrier.ts',
+    find: 'owner.background(held.then(noop, noop))',
+    replace: 'void owner',
+    tests: [
+      by(
+        'live/recipes/barrier',
+        'a hold without a session is given up when its client is closed, and closes nothing',
+      ),
+    ],
+  },
+  {
+    name: 'release-without-a-session-in-nobodys-background',
+    promise: 'a client that is closed waits for a release that nobody waits for',
+    file: 'recipes/barrier.ts',
+    find: 'owner.background(quiet)',
+    replace: 'if (this.#session !== undefined) owner.background(quiet)',
+    tests: [
+      by(
+        'live/recipes/barrier',
+        'a client that is closed waits until a hold nobody waits to release is released',
+      ),
+    ],
+  },
+  {
+    name: 'late-attempt-not-the-one-held',
+    promise: 'a hold is of the attempt the key is of, whichever was answered',
+    file: 'recipes/barrier.ts',
+    find: 'this.#createRevision = found.createRevision',
+    replace: 'this.#createRevision ??= found.createRevision',
+    tests: [
+      by(
+        'live/recipes/barrier',
+        'a hold whose late attempt replaced a key that Go released is the hold of that attempt',
+      ),
+    ],
+  },
+  {
+    name: 'watched-value-opens-a-watch-after-the-end',
+    promise: 'the loop over a watched value ends quietly when its client is closed',
+    file: 'recipes/watched-value.ts',
+    find: 'if (!client.isOpen) return',
+    replace: 'if (!client.isOpen && revision < 0n) return',
+    tests: [
+      by(
+        'live/recipes/counters',
+        'a watched number ends when its client is closed by whoever takes the first one',
+      ),
+    ],
+  },
+  {
+    name: 'watched-value-told-of-the-closing',
+    promise: 'the loop over a watched value ends quietly when its client is closed while it reads',
+    file: 'recipes/watched-value.ts',
+    find: "if (!EtcdError.is(error, 'CLIENT_CLOSED')) throw error",
+    replace: "if (!EtcdError.is(error, 'CLIENT_CLOSED') || client.space !== undefined) throw error",
+    tests: [
+      by(
+        'live/recipes/counters',
+        'a watched value ends when its client is closed while the first one is on its way',
+      ),
+    ],
+  },
+  {
+    name: 'number-used-up-told-as-rejected',
+    promise: 'a request for a number that may have used one up is not told to be rejected',
+    file: 'recipes/sequence.ts',
+    find: "throw this.#begunAnew('unknown')",
+    replace: "throw this.#begunAnew('rejected')",
+    tests: [
+      by(
+        'live/recipes/counters',
+        'what counted on a key that was deleted before this sequence heard of it may be a number of the new count',
+      ),
+    ],
+  },
 ]
