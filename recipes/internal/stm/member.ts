@@ -6,6 +6,7 @@ import type { Isolation, Transaction } from '../../transaction.ts'
 import { Attempt, type Invite, type Outcome } from './attempt.ts'
 import type { Finished } from './batch.ts'
 import { type Interval, isOneKey } from './interval.ts'
+import { Moments } from './moments.ts'
 import type { ReadSet } from './reads.ts'
 import type { Snapshot } from './snapshot.ts'
 import { execute, type Hook } from './transaction.ts'
@@ -59,6 +60,8 @@ export interface MemberTerms {
 export class Member {
   readonly isolation: Isolation
   readonly markers: Uint8Array | undefined
+  /** The moment of the call. */
+  readonly began: number
   /** Of its latest run: where it will probably be at work in the next one. */
   footprint: Finished | undefined
   readonly #engine: Engine
@@ -87,6 +90,7 @@ export class Member {
     this.#terms = terms
     this.isolation = terms.isolation
     this.markers = terms.markers
+    this.began = engine.shared(Moments).next()
   }
 
   /** Has the caller left? */
@@ -210,8 +214,8 @@ export class Member {
   }
 
   /**
-   * What it reads is too much for a batch, or takes too long one after the other. It begins by itself from now on:
-   * when it meets others at its commit, it brings along what it will read.
+   * What it reads is too much for a batch, takes too long one after the other, or must be of a younger state. It
+   * begins by itself from now on: when it meets others at its commit, it brings along what it will read.
    */
   goApart(): void {
     this.#apart = true

@@ -136,6 +136,14 @@ export const transactions: readonly Mutant[] = [
     ],
   },
   {
+    name: 'stm-unconfirmed-read-older-than-the-call',
+    promise: 'what nothing confirms is read of a state no older than the call',
+    file: 'recipes/internal/stm/lane.ts',
+    find: 'const isRecent = member.began < this.#asOf',
+    replace: 'const isRecent = true',
+    tests: [by('live/recipes/stm-edges', 'a snapshot read in a batch is not older than its call')],
+  },
+  {
     name: 'stm-foreign-writes-beside-the-batch-deleted',
     promise: 'who outlasts its batch overwrites nothing that others wrote in a range meanwhile',
     file: 'recipes/internal/stm/member.ts',
