@@ -189,13 +189,14 @@ export class Member {
 
   /** The same of one that has outlasted its batch: what it saw of it has been committed. */
   finishedAfter(ran: Ran, { batch, base, pending }: BatchView): Finished {
-    const { revision } = batch.written
     return {
       ...this.finished(ran, base),
-      // A key that the batch had written by then is no surprise to this run; in a range others may have written, too.
+      // A key as the batch had written it by then is no surprise to this run; one behind it may have written it again,
+      // and in a range others may have written, too.
       since: interval => {
         if (ran.attempt.reads.isEmpty) return undefined
-        return isOneKey(interval) && pending.writesTo(interval) ? revision : base
+        const before = isOneKey(interval) ? pending.find(interval.from) : undefined
+        return before !== undefined && batch.endsWith(interval.from, before) ? batch.written.revision : base
       },
       pending: 'committed',
     }

@@ -539,6 +539,44 @@ test('one that stepped aside deletes nothing of a range that others wrote beside
   t.is((await etcd.range(prefix(`${p}range/`))).count, 0)
 })
 
+test('one that stepped aside does not overwrite what one behind it in its batch has written', async t => {
+  const { etcd, net } = await player(t, server())
+  const p = uniquePrefix(t)
+  const hot = `${p}hot`
+  const key = `${p}k`
+  for (const [behind, runs] of [
+    ['writes the same key', 2],
+    ['writes something else', 1],
+  ] as const) {
+    const trap = net.stopAnswers(methods.txn, creates(hot))
+    const first = etcd.stm(tx => tx.put(hot, behind))
+    const commit = await trap.caught()
+    trap.off()
+    const put = (name: string, value: string) =>
+      etcd.stm(async tx => {
+        await tx.get(hot)
+        tx.put(name, value)
+      })
+    const before = put(key, 'of one before')
+    let open = () => {}
+    const gate = new Promise<void>(resolve => {
+      open = resolve
+    })
+    const aside = etcd.stm(async tx => {
+      await tx.get(hot)
+      await gate
+      tx.put(key, 'of the one aside')
+    })
+    const after = put(behind === 'writes the same key' ? key : `${key}2`, 'of one behind')
+    await quiet(net)
+    await commit.deliver()
+    await Promise.all([first, before, after])
+    open()
+    t.is((await aside).attempts, runs, behind)
+    t.is((await etcd.get(key))?.text(), 'of the one aside')
+  }
+})
+
 test('a snapshot read in a batch is not older than its call', async t => {
   const { etcd, net } = await player(t, server())
   const other = await player(t, server())
