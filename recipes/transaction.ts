@@ -62,7 +62,10 @@ export interface TransactionPutOptions {
  * A function that is run again must do nothing to the world outside but through `afterCommit`.
  */
 export interface Transaction extends TransactionReads {
-  /** Reads that may change before the commit: no conflict comes of them, and `retry` does not wait for them. */
+  /**
+   * Reads that may change before the commit: no conflict comes of them, and `retry` does not wait for them. None is
+   * older than the call.
+   */
   readonly snapshot: TransactionReads
   /** When the key was last written, 0 if it does not exist; writes of this transaction do not count. */
   revision(key: Bytes): Promise<bigint>

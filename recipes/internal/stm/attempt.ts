@@ -18,6 +18,8 @@ export type Outcome =
   | { readonly kind: 'missing'; readonly missing: Missing }
   /** It asked for a revision that the batch before it decides. */
   | { readonly kind: 'too-early' }
+  /** It asked for what nothing confirms, of a state that may be older than the call. */
+  | { readonly kind: 'outdated' }
 
 /** What the function throws, through the function, to be run again later. */
 export class Retry extends Error {
@@ -28,6 +30,8 @@ export class Retry extends Error {
 }
 
 class TooEarly extends Error {}
+
+class Outdated extends Error {}
 
 /** Finds what the attempt is to read from, just before its first read. Undefined: it stays with what it has. */
 export type Invite = (interval: Interval) => Promise<View | undefined> | undefined
@@ -101,6 +105,10 @@ export class Attempt {
       const item = before === 'deleted' ? undefined : before
       record?.sawPending(interval.from, item)
       return item === undefined ? [] : [item]
+    }
+    if (record === undefined && !this.#view.isRecent) {
+      this.#spoilt ??= { kind: 'outdated' }
+      throw new Outdated('the batch may know this from before the call: the transaction runs again')
     }
     const layers = pending === undefined ? logs : [pending, ...logs]
     for (;;) {

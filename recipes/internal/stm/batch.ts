@@ -13,7 +13,7 @@ import {
 } from '../../../src/wire/gen/rpc.g.ts'
 import type { Isolation } from '../../transaction.ts'
 import { type Interval, intervalOf, isOneKey, nameOf, overlap, spanOf } from './interval.ts'
-import { itemOf, type Written } from './item.ts'
+import { type Item, itemOf, type Written } from './item.ts'
 import { MOST_OPERATIONS } from './reader.ts'
 import type { ReadSet } from './reads.ts'
 import { type Known, Snapshot, snapshotAfter } from './snapshot.ts'
@@ -139,12 +139,15 @@ export class Batch {
 
   /** Is what somebody saw of it on the way also what it came to? Its members may have gone on writing. */
   leaves(reads: ReadSet): boolean {
-    for (const [key, item] of reads.pending) {
-      const last = this.writes.find(key)
-      if (item === undefined ? last !== 'deleted' : last === 'deleted' || last?.value !== item.value)
-        return false
-    }
+    for (const [key, item] of reads.pending) if (!this.endsWith(key, item ?? 'deleted')) return false
     return true
+  }
+
+  /** Is this the last it does to the key? Each put has bytes of its own, equal or not. */
+  endsWith(key: string, done: Item | 'deleted'): boolean {
+    const last = this.writes.find(key)
+    if (last === undefined || last === 'deleted' || done === 'deleted') return last === done
+    return last.value === done.value
   }
 
   writesTo(interval: Interval): boolean {

@@ -11,6 +11,7 @@ import { Courtesy, SharedPause } from './courtesy.ts'
 import type { Interval } from './interval.ts'
 import { anyOverlap } from './interval.ts'
 import type { Member, Ran } from './member.ts'
+import { Moments } from './moments.ts'
 import { StmReader } from './reader.ts'
 import type { Snapshot } from './snapshot.ts'
 import { BatchView, type Missing } from './view.ts'
@@ -62,6 +63,8 @@ export class Lane {
   /** Being formed or committed, or just committed. */
   #batch: Batch = new Batch()
   #snapshot: Snapshot | undefined
+  /** The snapshot was taken after this moment. */
+  #asOf = 0
   #state: 'forming' | 'committing' | 'gathering' | 'over' = 'committing'
   #impatient: Timer | undefined
   /** Before the next batch, in milliseconds. */
@@ -169,7 +172,9 @@ export class Lane {
       while (this.#queue.length > 0) {
         const member = this.#queue.shift()!
         if (member.isOver) continue
-        const view = new BatchView(batch, snapshot, base, this.#reader)
+        // When the call began after the commit that brought the base, others may have written in between.
+        const isRecent = member.began < this.#asOf
+        const view = new BatchView({ batch, snapshot, base, isRecent }, this.#reader)
         const ran = await member.takeTurn(view)
         if (ran === 'aside' || member.isOver) continue
         const next = this.#seat(batch, seats, { member, ran }, base)
@@ -198,6 +203,11 @@ export class Lane {
     switch (ran.outcome.kind) {
       case 'missing':
         if (member.mayStopBatch()) return 'missing'
+        member.goApart()
+        return 'gone'
+      case 'outdated':
+        // What the others commit brings a state younger than this call.
+        if (seats.length > 0) return 'next-batch'
         member.goApart()
         return 'gone'
       case 'too-early':
@@ -259,6 +269,8 @@ export class Lane {
     const batch = this.#batch
     const { runtime } = this.#engine
     const sinceMs = runtime.now()
+    // With nothing to tell the server, nothing is heard of it either.
+    const asOf = batch.isEmpty ? this.#asOf : this.#engine.shared(Moments).next()
     const markers = seats.find(({ member }) => member.markers !== undefined)?.member.markers
     const result = await this.#committer.commit(batch, {
       markers,
@@ -273,11 +285,13 @@ export class Lane {
         this.#backoff.reset()
         this.#room = Math.min(MOST_MEMBERS, 2 * this.#room)
         this.#pauseMs = this.#courtesy.committed(runtime.now() - sinceMs)
+        this.#asOf = asOf
         this.#committed(batch, seats, result.revision)
         return this.#abandoned ? this.#end() : undefined
       case 'conflict':
         batch.fate.resolve(false)
         this.#snapshot = result.snapshot
+        this.#asOf = asOf
         this.#courtesy.lost()
         return this.#again(seats)
       case 'aborted':

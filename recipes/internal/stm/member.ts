@@ -6,6 +6,7 @@ import type { Isolation, Transaction } from '../../transaction.ts'
 import { Attempt, type Invite, type Outcome } from './attempt.ts'
 import type { Finished } from './batch.ts'
 import { type Interval, isOneKey } from './interval.ts'
+import { Moments } from './moments.ts'
 import type { ReadSet } from './reads.ts'
 import type { Snapshot } from './snapshot.ts'
 import { execute, type Hook } from './transaction.ts'
@@ -59,6 +60,8 @@ export interface MemberTerms {
 export class Member {
   readonly isolation: Isolation
   readonly markers: Uint8Array | undefined
+  /** The moment of the call. */
+  readonly began: number
   /** Of its latest run: where it will probably be at work in the next one. */
   footprint: Finished | undefined
   readonly #engine: Engine
@@ -87,6 +90,7 @@ export class Member {
     this.#terms = terms
     this.isolation = terms.isolation
     this.markers = terms.markers
+    this.began = engine.shared(Moments).next()
   }
 
   /** Has the caller left? */
@@ -185,13 +189,14 @@ export class Member {
 
   /** The same of one that has outlasted its batch: what it saw of it has been committed. */
   finishedAfter(ran: Ran, { batch, base, pending }: BatchView): Finished {
-    const { revision } = batch.written
     return {
       ...this.finished(ran, base),
-      // A key that the batch had written by then is no surprise to this run; in a range others may have written, too.
+      // A key as the batch had written it by then is no surprise to this run; one behind it may have written it again,
+      // and in a range others may have written, too.
       since: interval => {
         if (ran.attempt.reads.isEmpty) return undefined
-        return isOneKey(interval) && pending.writesTo(interval) ? revision : base
+        const before = isOneKey(interval) ? pending.find(interval.from) : undefined
+        return before !== undefined && batch.endsWith(interval.from, before) ? batch.written.revision : base
       },
       pending: 'committed',
     }
@@ -210,8 +215,8 @@ export class Member {
   }
 
   /**
-   * What it reads is too much for a batch, or takes too long one after the other. It begins by itself from now on:
-   * when it meets others at its commit, it brings along what it will read.
+   * What it reads is too much for a batch, takes too long one after the other, or must be of a younger state. It
+   * begins by itself from now on: when it meets others at its commit, it brings along what it will read.
    */
   goApart(): void {
     this.#apart = true

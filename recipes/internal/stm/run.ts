@@ -145,6 +145,7 @@ export class StmRun {
         return { kind: 'unread', error: outcome.error }
       case 'missing':
       case 'too-early':
+      case 'outdated':
         return { kind: 'again' }
       case 'retry':
         return { kind: 'committed', ran, revision: earliest }
@@ -169,9 +170,13 @@ export class StmRun {
     if (ran.outcome.kind === 'unread') return { kind: 'unread', error: ran.outcome.error }
     // Where nobody had written before it, it depends on nobody.
     const committed = view.pending.isEmpty || (await view.batch.fate.promise)
-    if (!committed || ran.outcome.kind === 'missing' || ran.outcome.kind === 'too-early')
-      return { kind: 'again' }
-    if (!view.batch.leaves(ran.attempt.reads)) return { kind: 'again' }
+    switch (ran.outcome.kind) {
+      case 'missing':
+      case 'too-early':
+      case 'outdated':
+        return { kind: 'again' }
+    }
+    if (!committed || !view.batch.leaves(ran.attempt.reads)) return { kind: 'again' }
     return this.#commitAlone(ran, this.#member.finishedAfter(ran, view))
   }
 

@@ -8,6 +8,8 @@ import type { WriteLog } from './write-log.ts'
 export interface View {
   /** Done by others of the same batch, before this attempt; of a batch whose fate is open. */
   readonly pending: WriteLog | undefined
+  /** Is the state no older than the call? If it may be, only what the commit confirms can be told of it. */
+  readonly isRecent: boolean
   /** Throws `Missing` when it may not ask the server. */
   stored(interval: Interval, limit: number): Answer | Promise<Answer>
 }
@@ -27,6 +29,7 @@ export class Missing extends Error {
 /** All at the revision of the first read, which is the latest when it is made. */
 export class OwnView implements View {
   readonly pending: undefined
+  readonly isRecent = true
   readonly #snapshot: Snapshot
   readonly #reader: StmReader
   /** The request that fixes the base. */
@@ -77,6 +80,7 @@ export class OwnView implements View {
 /** Each read at the latest revision; `cached`: but the same keys only once. */
 export class LooseView implements View {
   readonly pending: undefined
+  readonly isRecent = true
   readonly #reader: StmReader
   readonly #seen: Snapshot | undefined
   #isOneState = true
@@ -107,19 +111,29 @@ export class LooseView implements View {
   }
 }
 
+/** The state a batch runs on, for one member. */
+export interface BatchState {
+  readonly batch: Batch
+  readonly snapshot: Snapshot
+  readonly base: bigint
+  readonly isRecent: boolean
+}
+
 /** What a batch knows at its base, and what its members before this one are going to write. */
 export class BatchView implements View {
   /** Of the batch this attempt belongs to, or came from. */
   readonly batch: Batch
   readonly base: bigint
+  readonly isRecent: boolean
   readonly #snapshot: Snapshot
   readonly #reader: StmReader
   #pending: WriteLog
   #mayAsk = false
 
-  constructor(batch: Batch, snapshot: Snapshot, base: bigint, reader: StmReader) {
+  constructor({ batch, snapshot, base, isRecent }: BatchState, reader: StmReader) {
     this.batch = batch
     this.base = base
+    this.isRecent = isRecent
     this.#snapshot = snapshot
     this.#reader = reader
     this.#pending = batch.writes

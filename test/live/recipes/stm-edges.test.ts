@@ -539,6 +539,111 @@ test('one that stepped aside deletes nothing of a range that others wrote beside
   t.is((await etcd.range(prefix(`${p}range/`))).count, 0)
 })
 
+test('one that stepped aside does not overwrite what one behind it in its batch has written', async t => {
+  const { etcd, net } = await player(t, server())
+  const p = uniquePrefix(t)
+  const hot = `${p}hot`
+  const key = `${p}k`
+  for (const [behind, runs] of [
+    ['writes the same key', 2],
+    ['writes something else', 1],
+  ] as const) {
+    const trap = net.stopAnswers(methods.txn, creates(hot))
+    const first = etcd.stm(tx => tx.put(hot, behind))
+    const commit = await trap.caught()
+    trap.off()
+    const put = (name: string, value: string) =>
+      etcd.stm(async tx => {
+        await tx.get(hot)
+        tx.put(name, value)
+      })
+    const before = put(key, 'of one before')
+    let open = () => {}
+    const gate = new Promise<void>(resolve => {
+      open = resolve
+    })
+    const aside = etcd.stm(async tx => {
+      await tx.get(hot)
+      await gate
+      tx.put(key, 'of the one aside')
+    })
+    const after = put(behind === 'writes the same key' ? key : `${key}2`, 'of one behind')
+    await quiet(net)
+    await commit.deliver()
+    await Promise.all([first, before, after])
+    open()
+    t.is((await aside).attempts, runs, behind)
+    t.is((await etcd.get(key))?.text(), 'of the one aside')
+  }
+})
+
+test('a snapshot read in a batch is not older than its call', async t => {
+  const { etcd, net } = await player(t, server())
+  const other = await player(t, server())
+  const p = uniquePrefix(t)
+  for (const knows of ['the batch knows it', 'the batch has to read it']) {
+    for (const when of ['in its turn', 'after it stepped aside']) {
+      const name = `${knows}, ${when}`
+      const hot = `${p}${name}/hot`
+      const config = `${p}${name}/config`
+      await etcd.put(config, 'old')
+      let open = () => {}
+      const gate = new Promise<void>(resolve => {
+        open = resolve
+      })
+      const held = net.stopAnswers(methods.txn, creates(hot))
+      const first = etcd.stm(async tx => {
+        if (knows === 'the batch knows it') await tx.get(config)
+        tx.put(hot, '1')
+      })
+      const commit = await held.caught()
+      held.off()
+      // Nothing this client has heard of tells of it.
+      await other.etcd.put(config, 'new')
+      const second = etcd.stm(async tx => {
+        await tx.get(hot)
+        if (when === 'after it stepped aside') await gate
+        const value = (await tx.snapshot.get(config))?.text()
+        tx.put(hot, '2')
+        return value
+      })
+      await quiet(net)
+      await commit.deliver()
+      if (when === 'after it stepped aside') {
+        await new Promise(resolve => setTimeout(resolve, 20))
+        open()
+      }
+      const { value, attempts } = await second
+      await first
+      t.is(value, 'new', name)
+      t.is(attempts, 2, name)
+    }
+  }
+})
+
+test('snapshot reads among those that write without a pause get their turn', async t => {
+  t.timeout(60_000)
+  const { etcd } = await player(t, server())
+  const p = uniquePrefix(t)
+  await etcd.put(`${p}config`, '1')
+  const attempts: number[] = []
+  await Promise.all(
+    Array.from({ length: 8 }, async (_, task) => {
+      for (let round = 0; round < 10; round++) {
+        const result = await etcd.stm(async tx => {
+          const hot = Number((await tx.get(`${p}hot`))?.text() ?? 0)
+          const step = task % 2 === 0 ? 1 : Number((await tx.snapshot.get(`${p}config`))?.text())
+          tx.put(`${p}hot`, String(hot + step))
+        })
+        attempts.push(result.attempts)
+      }
+    }),
+  )
+  t.is((await etcd.get(`${p}hot`))?.text(), '80')
+  // In a batch that is too old, by itself, and with those it meets at its commit, once they know what it reads.
+  t.true(Math.max(...attempts) <= 20, `${attempts}`)
+})
+
 test('a lease of markers that is gone costs an attempt, not the transaction', async t => {
   const { etcd } = await player(t, server())
   const p = uniquePrefix(t)

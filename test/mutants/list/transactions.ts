@@ -126,8 +126,8 @@ export const transactions: readonly Mutant[] = [
     name: 'stm-intermediate-value-trusted',
     promise: 'who outlasts its batch has seen what the batch came to, not what a later member overwrote',
     file: 'recipes/internal/stm/batch.ts',
-    find: "last === 'deleted' || last?.value !== item.value",
-    replace: "last === 'deleted'",
+    find: 'return last.value === done.value',
+    replace: 'return true',
     tests: [
       by(
         'live/recipes/stm',
@@ -136,11 +136,33 @@ export const transactions: readonly Mutant[] = [
     ],
   },
   {
+    name: 'stm-unconfirmed-read-older-than-the-call',
+    promise: 'what nothing confirms is read of a state no older than the call',
+    file: 'recipes/internal/stm/lane.ts',
+    find: 'const isRecent = member.began < this.#asOf',
+    replace: 'const isRecent = true',
+    tests: [by('live/recipes/stm-edges', 'a snapshot read in a batch is not older than its call')],
+  },
+  {
+    name: 'stm-written-over-by-one-behind',
+    promise: 'who outlasts its batch does not overwrite unseen what one behind it in the batch has written',
+    file: 'recipes/internal/stm/member.ts',
+    find: 'before !== undefined && batch.endsWith(interval.from, before)',
+    replace: 'before !== undefined',
+    tests: [
+      by(
+        'live/recipes/stm-edges',
+        'one that stepped aside does not overwrite what one behind it in its batch has written',
+      ),
+    ],
+  },
+  {
     name: 'stm-foreign-writes-beside-the-batch-deleted',
     promise: 'who outlasts its batch overwrites nothing that others wrote in a range meanwhile',
     file: 'recipes/internal/stm/member.ts',
-    find: 'isOneKey(interval) && pending.writesTo(interval)',
-    replace: '(isOneKey(interval) || pending.writesTo(interval)) && pending.writesTo(interval)',
+    find: 'return before !== undefined && batch.endsWith(interval.from, before) ?',
+    replace:
+      'return !isOneKey(interval) && pending.writesTo(interval) || before !== undefined && batch.endsWith(interval.from, before) ?',
     tests: [
       by(
         'live/recipes/stm-edges',
