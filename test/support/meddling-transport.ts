@@ -16,6 +16,7 @@ import type { Event } from '../../src/wire/gen/kv.g.ts'
 import type { WatchCreateRequest, WatchResponse } from '../../src/wire/gen/rpc.g.ts'
 import { type Method, methods } from '../../src/wire/methods.ts'
 
+const PERMISSION_DENIED = 7
 const UNAVAILABLE = 14
 
 /** What passes by until `off()`; what was caught stays caught. */
@@ -38,6 +39,8 @@ export interface StoppedCall<Request, Response> {
   lose(): void
   /** The client hears that no byte of the request was sent. */
   refuse(): void
+  /** The client hears that it has no right to what it asks for. */
+  deny(): void
 }
 
 /** A call that reached the server, in the order of departure. */
@@ -302,6 +305,11 @@ class StoppedUnary implements StoppedCall<unknown, unknown> {
 
   refuse(): void {
     this.#tell(broken('nothing was sent', false))
+  }
+
+  deny(): void {
+    const failure = { status: PERMISSION_DENIED, message: 'etcdserver: permission denied', sent: true }
+    this.#tell({ kind: 'failure', failure })
   }
 
   cancel(): void {

@@ -211,4 +211,26 @@ export const ghosts: readonly Mutant[] = [
       ),
     ],
   },
+  {
+    name: 'refused-look-leaves-the-ghost',
+    promise: 'a ghost is looked for again when the cluster has refused to tell',
+    file: 'src/session/own-key.ts',
+    find: "if (error.outcome === 'rejected' || error.code === 'CLIENT_CLOSED') return this.#refused(error)",
+    replace: "if (error.outcome === 'rejected' || error.code === 'CLIENT_CLOSED') return undefined",
+    tests: [
+      by(
+        'session/ghosts',
+        'a look for a ghost that is refused is made again until it is answered, and nobody waits for it',
+      ),
+      by('live/recipes/ghosts', 'a ghost goes although the look for it was refused once'),
+    ],
+  },
+  {
+    name: 'ghost-watch-that-ended-stays-so',
+    promise: 'a watch for ghosts that the cluster has ended is opened again',
+    file: 'src/session/own-key.ts',
+    find: 'this.#ghostWatch = undefined\n          this.#refused(error)',
+    replace: 'this.#refused(error)',
+    tests: [by('session/ghosts', 'a watch for ghosts that has ended is opened again')],
+  },
 ]
