@@ -233,4 +233,30 @@ export const ghosts: readonly Mutant[] = [
     replace: 'this.#refused(error)',
     tests: [by('session/ghosts', 'a watch for ghosts that has ended is opened again')],
   },
+  {
+    name: 'try-lock-gives-up-where-it-is-not-seen',
+    promise: 'a try whose answer was lost finds its own key, also behind more than are read of the line',
+    file: 'recipes/internal/line/vacancy.ts',
+    find: 'if (!truncated) return undefined',
+    replace: 'if (!truncated || far.length === 0) return undefined',
+    tests: [
+      by(
+        'live/recipes/rw-mutex',
+        'tryReadLock whose answer was lost finds itself, also behind a hundred readers',
+      ),
+    ],
+  },
+  {
+    name: 'try-lock-passes-a-writer-it-does-not-see',
+    promise: 'a place that was left is taken up by a try only if nobody before it is waited for, seen or not',
+    file: 'recipes/internal/line/vacancy.ts',
+    find: '.includes(false)) return undefined',
+    replace: '.includes(false) && far.length === 0) return undefined',
+    tests: [
+      by(
+        'live/recipes/rw-mutex',
+        'what was left to read is taken up by tryReadLock behind any number of readers, and not behind a writer',
+      ),
+    ],
+  },
 ]
