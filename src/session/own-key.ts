@@ -3,6 +3,7 @@ import type { Engine } from '../client/engine.ts'
 import type { WatchHandle } from '../client/watch-hub.ts'
 import { Backoff } from '../support/backoff.ts'
 import { sleep } from '../support/bounded.ts'
+import type { Timer } from '../support/runtime.ts'
 import type { Init } from '../wire/codec.ts'
 import { EtcdError } from '../wire/errors.ts'
 import type { KeyValue } from '../wire/gen/kv.g.ts'
@@ -36,8 +37,8 @@ const NO_END = new Uint8Array(0)
  * A ghost is a creation nobody waits for. A create-if-absent whose answer was lost may be applied much later,
  * even after its retry was granted and released; the key would then block the name for as long as the session
  * lives. So from the first unanswered attempt on the key is watched, and what appears while nobody has the
- * turn is deleted under its create revision. The watch ends with the session, or when every unanswered attempt
- * has been accounted for.
+ * turn is deleted under its create revision; if the cluster refuses to tell, it is asked again. The watch ends with
+ * the session, or when every unanswered attempt has been accounted for.
  */
 export class OwnKey {
   readonly key: Uint8Array
@@ -51,6 +52,9 @@ export class OwnKey {
   /** Unanswered attempts that may still create the key. */
   #ghosts = 0
   #ghostWatch: WatchHandle | undefined
+  /** Of looks and watches that were refused while there were ghosts; what works in between does not shorten it. */
+  #refusals: Backoff | undefined
+  #again: Timer | undefined
   #sweeping = false
   /** While whoever has the turn does nothing with the key. */
   #rest: object | undefined
@@ -120,18 +124,7 @@ export class OwnKey {
   unanswered(): void {
     if (this.#session.signal.aborted) return
     this.#ghosts += 1
-    this.#ghostWatch ??= this.#session.engine.recipeWatches.watch(
-      { key: this.key, rangeEnd: NO_END, filter: 'no-deletes', onBreak: 'restart' },
-      {
-        opened: () => this.#sweep(),
-        revision: (_, events) => {
-          if (events.some(({ kv }) => kv !== undefined && this.mayAdopt(kv.createRevision))) this.#sweep()
-        },
-        broken: () => {},
-        // No rights, or the client was closed: the end of the lease is what remains.
-        ended: () => {},
-      },
-    )
+    this.#watch()
   }
 
   /**
@@ -165,8 +158,7 @@ export class OwnKey {
   /** The session is over. */
   end(): void {
     this.#ghosts = 0
-    this.#ghostWatch?.cancel()
-    this.#ghostWatch = undefined
+    this.#stopLooking()
   }
 
   #take(): Turn {
@@ -192,6 +184,24 @@ export class OwnKey {
 
   #forgetIfUnused(): void {
     if (!this.#taken && this.#ghosts === 0) this.#forget()
+  }
+
+  #watch(): void {
+    // Assigned before the hub can call.
+    this.#ghostWatch ??= this.#session.engine.recipeWatches.watch(
+      { key: this.key, rangeEnd: NO_END, filter: 'no-deletes', onBreak: 'restart' },
+      {
+        opened: () => this.#sweep(),
+        revision: (_, events) => {
+          if (events.some(({ kv }) => kv !== undefined && this.mayAdopt(kv.createRevision))) this.#sweep()
+        },
+        broken: () => {},
+        ended: error => {
+          this.#ghostWatch = undefined
+          this.#refused(error)
+        },
+      },
+    )
   }
 
   /** Looks for a ghost when it is nobody's turn. One at a time; what comes before the read is seen by it. */
@@ -232,7 +242,7 @@ export class OwnKey {
     this.#laid()
   }
 
-  /** The key as it is now; undefined also when the session ended or the cluster will not tell. */
+  /** The key as it is now; undefined also when the session ended or the cluster will not tell, which is asked again later. */
   async #read(): Promise<KeyValue | undefined> {
     const { runtime, submitter } = this.#session.engine
     const backoff = new Backoff(runtime, PERSIST)
@@ -246,20 +256,45 @@ export class OwnKey {
         })
         return kvs[0]
       } catch (error) {
-        if (!EtcdError.is(error) || error.outcome === 'rejected' || error.code === 'CLIENT_CLOSED')
-          return undefined
+        if (!EtcdError.is(error)) return undefined
+        // Nobody of this session is to wait for the cluster to change its mind.
+        if (error.outcome === 'rejected' || error.code === 'CLIENT_CLOSED') return this.#refused(error)
         await sleep(runtime, backoff.delay(), this.#session.signal)
       }
     }
     return undefined
   }
 
+  /**
+   * The cluster will not tell, or not let us watch. Rights come back and tokens are renewed, and a ghost would block
+   * the name for as long as the session lives: so it is looked for again, unless nobody would delete it any more.
+   */
+  #refused({ code }: EtcdError): undefined {
+    const { engine, closing } = this.#session
+    if (code === 'CLIENT_CLOSED' || this.#ghosts === 0 || this.#again !== undefined) return
+    this.#refusals ??= new Backoff(engine.runtime, PERSIST)
+    const timer = engine.runtime.setTimer(this.#refusals.delay(), () => {
+      this.#again = undefined
+      if (closing.aborted) return
+      this.#watch()
+      this.#sweep()
+    })
+    this.#again = timer.unref()
+  }
+
+  #stopLooking(): void {
+    this.#ghostWatch?.cancel()
+    this.#ghostWatch = undefined
+    this.#again?.cancel()
+    this.#again = undefined
+    this.#refusals = undefined
+  }
+
   #laid(): void {
     if (this.#ghosts === 0) return
     this.#ghosts -= 1
     if (this.#ghosts > 0) return
-    this.#ghostWatch?.cancel()
-    this.#ghostWatch = undefined
+    this.#stopLooking()
     // One that went while its turn was kept may be known to be gone only after the turn is.
     this.#forgetIfUnused()
   }

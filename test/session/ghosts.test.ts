@@ -141,6 +141,80 @@ test('a deletion without an answer is made again until it is known, a minute lat
   await removing
 })
 
+test('a look for a ghost that is refused is made again until it is answered, and nobody waits for it', async t => {
+  const { own, watches, reads, deletions, runtime } = arrange()
+  own.unanswered()
+  watches[0]!.sink.opened(12n)
+  await settle()
+  for (const n of [1, 2, 3]) {
+    t.is(reads.length, n)
+    reads[n - 1]!(denied())
+    await settle()
+    own.tryEnter()!.end()
+    await runtime.advance(2000)
+  }
+  reads[3]!(10n)
+  await settle()
+  t.deepEqual(revisionsOf(deletions), [10n])
+  deletions[0]!.resolve()
+  await settle()
+  await runtime.advance(60_000)
+  t.is(reads.length, 4, 'it is gone')
+})
+
+test('a look while whoever has the turn waits for another is made again, too, when it is refused', async t => {
+  const { own, watches, reads, deletions, runtime } = arrange()
+  own.tryEnter()
+  own.rest()
+  own.unanswered()
+  watches[0]!.sink.revision(15n, [put(15n)])
+  await settle()
+  reads[0]!(denied())
+  await runtime.advance(2000)
+  reads[1]!(15n)
+  await settle()
+  t.deepEqual(revisionsOf(deletions), [15n])
+})
+
+test('a watch for ghosts that has ended is opened again', async t => {
+  const { own, watches, reads, deletions, runtime } = arrange()
+  own.unanswered()
+  for (const n of [1, 2, 3]) {
+    t.is(watches.length, n)
+    watches[n - 1]!.sink.ended(denied())
+    await runtime.advance(2000)
+    // Also what is seen without a watch goes.
+    reads[n - 1]!(undefined)
+    await settle()
+  }
+  watches[3]!.sink.revision(15n, [put(15n)])
+  await settle()
+  reads[3]!(15n)
+  await settle()
+  t.deepEqual(revisionsOf(deletions), [15n])
+})
+
+test('what is refused is asked for no more once the session closes, or is over, or its client is closed', async t => {
+  const asked = async (how: 'closes' | 'over' | 'over-before' | 'client') => {
+    const { own, watches, reads, runtime, closing } = arrange()
+    own.unanswered()
+    watches[0]!.sink.opened(12n)
+    await settle()
+    const gone = new EtcdError('CLIENT_CLOSED', 'closed', { outcome: 'not-sent' })
+    const error = how === 'client' ? gone : denied()
+    if (how === 'over-before') own.end()
+    else watches[0]!.sink.ended(error)
+    reads[0]!(error)
+    await settle()
+    if (how === 'closes') closing.abort()
+    if (how === 'over') own.end()
+    await runtime.advance(60_000)
+    return { reads: reads.length, watches: watches.length, timers: runtime.pendingTimers }
+  }
+  for (const how of ['closes', 'over', 'over-before', 'client'] as const)
+    t.deepEqual(await asked(how), { reads: 1, watches: 1, timers: 0 }, how)
+})
+
 test('the end of the session ends the watch', t => {
   const { own, watches } = arrange()
   own.unanswered()
@@ -156,10 +230,11 @@ interface Deletion {
 
 function arrange() {
   const watches: { readonly spec: WatchSpec; readonly sink: WatchSink; cancelled: boolean }[] = []
-  /** Each tells what a reading found: the create revision of the key. */
-  const reads: ((createRevision: bigint | undefined) => void)[] = []
+  /** Each tells what a reading found: the create revision of the key, or that it was refused. */
+  const reads: ((found: bigint | EtcdError | undefined) => void)[] = []
   const deletions: Deletion[] = []
   const runtime = new FakeRuntime()
+  const closing = new AbortController()
   const engine = {
     runtime,
     aborts: new AbortFanOut(),
@@ -178,9 +253,10 @@ function arrange() {
       submit: ({ request }: { request: { compare?: readonly { operand: { value: unknown } }[] } }) =>
         new Promise((resolve, reject) => {
           if (request.compare === undefined) {
-            reads.push(createRevision =>
-              resolve({ kvs: createRevision === undefined ? [] : [{ createRevision }] }),
-            )
+            reads.push(found => {
+              if (found instanceof EtcdError) reject(found)
+              else resolve({ kvs: found === undefined ? [] : [{ createRevision: found }] })
+            })
           } else {
             const createRevision = request.compare[0]?.operand.value
             deletions.push({ createRevision, resolve: () => resolve({}), reject })
@@ -191,15 +267,19 @@ function arrange() {
   const session = {
     engine: engine as unknown as Engine,
     signal: new AbortController().signal,
-    closing: new AbortController().signal,
+    closing: closing.signal,
     resumed: false,
     background: () => {},
   }
-  return { own: new OwnKey(KEY, session, () => {}), watches, reads, deletions, runtime }
+  return { own: new OwnKey(KEY, session, () => {}), watches, reads, deletions, runtime, closing }
 }
 
 function revisionsOf(deletions: readonly Deletion[]): unknown[] {
   return deletions.map(({ createRevision }) => createRevision)
+}
+
+function denied(): EtcdError {
+  return new EtcdError('PERMISSION_DENIED', 'permission denied', { outcome: 'rejected' })
 }
 
 function put(createRevision: bigint): Event {

@@ -16,8 +16,8 @@ import type { Event } from '../../src/wire/gen/kv.g.ts'
 import type { WatchCreateRequest, WatchResponse } from '../../src/wire/gen/rpc.g.ts'
 import { type Method, methods } from '../../src/wire/methods.ts'
 
-const UNAVAILABLE = 14
 const PERMISSION_DENIED = 7
+const UNAVAILABLE = 14
 
 /** What passes by until `off()`; what was caught stays caught. */
 export interface Trap<Caught> {
@@ -39,7 +39,7 @@ export interface StoppedCall<Request, Response> {
   lose(): void
   /** The client hears that no byte of the request was sent. */
   refuse(): void
-  /** The client hears that it has no right to this. */
+  /** The client hears that it has no right to what it asks for. */
   deny(): void
 }
 

@@ -24,16 +24,20 @@ const AGAIN_MS = 500
 const PAGE = 100n
 const NO_END = new Uint8Array(0)
 
-export interface FarPlace {
+/** A place, and what it takes to look for those before it. */
+export interface Position {
   readonly engine: Engine
   readonly prefix: Uint8Array
   readonly rule: Rule
   readonly mine: Entry
+  /** Ends the wait, with its reason. */
+  readonly signal: AbortSignal
+}
+
+export interface FarPlace extends Position {
   /** How many keys of its creation stand in the line. */
   readonly ours: number
   readonly ttlMs: number
-  /** Ends the wait, with its reason. */
-  readonly signal: AbortSignal
 }
 
 /** Few enough are ahead to follow them one by one; or nobody that has to be waited for, in however long a line. */
@@ -59,6 +63,12 @@ export async function approach(place: FarPlace): Promise<Approached> {
       place.signal.throwIfAborted()
     }
   }
+}
+
+/** Need nobody be waited for, in however long a line? As of `atLeast` or later. One round trip for each page of the line. */
+export async function isFree(position: Position, atLeast: bigint): Promise<boolean> {
+  const page = await pageBefore(position, position.mine, atLeast)
+  return (await nearest(position, page, atLeast)) === undefined
 }
 
 interface Surroundings {
@@ -94,29 +104,38 @@ async function lookAround(place: FarPlace, atLeast: bigint): Promise<Surrounding
 
 /** Behind a crowd that need not be waited for there may be somebody who must: page by page, the nearest first. */
 async function nearest(
-  place: FarPlace,
+  position: Position,
   first: Pick<RangeResponse, 'kvs' | 'more'>,
   atLeast: bigint,
 ): Promise<Entry | undefined> {
-  const { engine, prefix, rule, mine, signal } = place
+  const { rule, mine } = position
   for (let page = first; ; ) {
     const entries = page.kvs.map(entryOf)
     const found = entries.find(entry => rule.blocks(entry, mine))
     const last = entries.at(-1)
     if (found !== undefined || last === undefined || !page.more) return found
     // A later page may be from a later revision: whoever needed not be waited for before need not be then.
-    page = await engine.submitter.submit({
-      method: methods.range,
-      request: before(place, last.createRevision),
-      footprint: { reads: [{ key: prefix, end: prefixEnd(prefix) }], writes: [] },
-      consistency: 'linearizable',
-      atLeast,
-      signal,
-    })
+    page = await pageBefore(position, last, atLeast)
   }
 }
 
-function before({ prefix, rule }: FarPlace, createRevision: bigint): Init<RangeRequest> {
+function pageBefore(
+  position: Position,
+  { createRevision }: Entry,
+  atLeast: bigint,
+): Promise<Pick<RangeResponse, 'kvs' | 'more'>> {
+  const { engine, prefix, signal } = position
+  return engine.submitter.submit({
+    method: methods.range,
+    request: before(position, createRevision),
+    footprint: { reads: [{ key: prefix, end: prefixEnd(prefix) }], writes: [] },
+    consistency: 'linearizable',
+    atLeast,
+    signal,
+  })
+}
+
+function before({ prefix, rule }: Position, createRevision: bigint): Init<RangeRequest> {
   return {
     key: prefix,
     rangeEnd: prefixEnd(prefix),

@@ -8,6 +8,7 @@ import type { RequestOp, ResponseOp, TxnRequest } from '../../../src/wire/gen/rp
 import { methods } from '../../../src/wire/methods.ts'
 import { isGhost, mayTakeOver, oursInLine, type Stand, unanswered, understood } from './claim.ts'
 import { type Entry, entryOf, isForeign } from './entry.ts'
+import { isFree } from './far-place.ts'
 import { type LineReading, lineRange, lineReading } from './line-reading.ts'
 import { nameClash } from './own-place.ts'
 import { type Condition, unchangedSince } from './rule.ts'
@@ -35,7 +36,8 @@ interface Occupied {
 
 /**
  * Creates the keys of all stands if nobody is to be waited for in any of their lines; undefined, and nothing was
- * written, otherwise. One round trip; one more for more than two lines that readers may share, or for one among many.
+ * written, otherwise. One round trip; one more for more than two lines that readers may share, or for one among many,
+ * and for each page of a long line in which our own keys are found.
  */
 export async function createIfVacant(
   session: SessionContext,
@@ -49,7 +51,7 @@ export async function createIfVacant(
     if (typeof answer === 'bigint') return { createRevision: answer, found: [] }
     const everyWay = look === 1 && ways.length > 0
     if (inTheWay(session, stands, answer, everyWay)) {
-      const own = ownAtTheHead(session, stands, answer)
+      const own = await ownAtTheHead(session, stands, answer, abandoned)
       if (own === undefined) leaveGhosts(stands, answer)
       return own
     }
@@ -196,27 +198,33 @@ function inTheWay(
   return any
 }
 
-/** Our own keys, left by an attempt without an answer, if they are all at the head and nobody was told their token. */
-function ownAtTheHead(
-  { leaseId }: SessionContext,
+/** Our own keys, left by an attempt without an answer, if nobody is waited for before them and nobody was told their token. */
+async function ownAtTheHead(
+  { engine, leaseId }: SessionContext,
   stands: readonly Stand[],
   { found, readings }: Occupied,
-): Vacant | undefined {
+  abandoned: LazyAbort,
+): Promise<Vacant | undefined> {
   const [first] = found
   if (first === undefined) return undefined
   const ours: Entry[] = []
+  const far: (() => Promise<boolean>)[] = []
   for (const [index, stand] of stands.entries()) {
-    const { rule } = stand
+    const { prefix, rule } = stand
     const mine = found[index]
     if (mine?.createRevision !== first.createRevision || !mayTakeOver(stand, mine)) return undefined
     // Somebody has written it over: it would outlive us.
     if (mine.lease !== leaseId) return undefined
-    const { entries } = readings[index]!
+    const { entries, truncated, revision } = readings[index]!
     const ahead = entries.filter(({ createRevision }) => createRevision < mine.createRevision)
-    if (!entries.some(({ name }) => name === mine.name) || ahead.some(entry => rule.blocks(entry, mine)))
-      return undefined
+    if (ahead.some(entry => rule.blocks(entry, mine))) return undefined
     ours.push(mine)
+    if (entries.some(({ name }) => name === mine.name)) continue
+    if (!truncated) return undefined
+    // Behind a crowd that need not be waited for, and that may hide somebody who must.
+    far.push(() => isFree({ engine, prefix, rule, mine, signal: abandoned.signal }, revision))
   }
+  if ((await Promise.all(far.map(look => look()))).includes(false)) return undefined
   for (const { own } of stands) own.ghostFound()
   return { createRevision: first.createRevision, found: ours }
 }

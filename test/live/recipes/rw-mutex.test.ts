@@ -524,6 +524,55 @@ test('a hundred readers hold at once, and a writer in front of a hundred more is
   await Promise.all(later.map(hold => hold.unlock()))
 })
 
+test('tryReadLock whose answer was lost finds itself, also behind a hundred readers', async t => {
+  t.timeout(60_000)
+  const { net, session } = await sessionPlayer(t, server())
+  const { session: crowd } = await sessionPlayer(t, server())
+  const name = nameOf(t)
+  await Promise.all(Array.from({ length: 101 }, () => crowd.rwMutex(name).readLock()))
+  const tries = {
+    tryReadLock: () => session.rwMutex(name).tryReadLock(),
+    tryLockAll: () => session.tryLockAll([`${name}-2`, { name, mode: 'read' }]),
+  }
+  for (const [how, locks] of Object.entries(tries)) {
+    const stopped = net.stopAnswers(methods.txn)
+    const trying = locks()
+    const call = await stopped.caught()
+    stopped.off()
+    const { header } = (await call.apply()) as TxnResponse
+    call.lose()
+    const hold = await trying
+    t.is(hold?.fencingToken, header!.revision, how)
+    t.true(hold?.held, how)
+    await hold?.unlock()
+  }
+  await turns()
+  t.deepEqual(net.watches, [], 'accounted for, so nothing is watched')
+})
+
+test('what was left to read is taken up by tryReadLock behind any number of readers, and not behind a writer', async t => {
+  t.timeout(60_000)
+  const { etcd } = await sessionPlayer(t, server())
+  const crowd = await etcd.lease.grant(60)
+  const [free, waiting] = [`${nameOf(t)}-free`, `${nameOf(t)}-waiting`]
+  const left = await etcd.lease.grant(60)
+  let number = 0
+  const stand = (name: string, { id }: { readonly id: bigint }, mode: 'read' | 'write') =>
+    etcd.put(`${name}/${id.toString(16)}-${++number}`, `{"mode":"${mode}"}`, { lease: id })
+  const readers = (name: string, length: number) =>
+    Promise.all(Array.from({ length }, () => stand(name, crowd, 'read')))
+  await readers(free, 66)
+  const { revision } = await stand(free, left, 'read')
+  await readers(waiting, 66)
+  await stand(waiting, crowd, 'write')
+  await readers(waiting, 101)
+  await stand(waiting, left, 'read')
+  const resumed = await etcd.session({ resume: left.id })
+  t.is((await resumed.rwMutex(free).tryReadLock())?.fencingToken, revision)
+  t.is(await resumed.rwMutex(waiting).tryReadLock(), undefined, 'a writer among those behind the first')
+  await resumed.close()
+})
+
 test('keys of a mutex of the same name are waited for, either way', async t => {
   const { etcd, session } = await sessionPlayer(t, server())
   const other = await sessionPlayer(t, server())

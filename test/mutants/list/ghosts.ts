@@ -211,4 +211,52 @@ export const ghosts: readonly Mutant[] = [
       ),
     ],
   },
+  {
+    name: 'refused-look-leaves-the-ghost',
+    promise: 'a ghost is looked for again when the cluster has refused to tell',
+    file: 'src/session/own-key.ts',
+    find: "if (error.outcome === 'rejected' || error.code === 'CLIENT_CLOSED') return this.#refused(error)",
+    replace: "if (error.outcome === 'rejected' || error.code === 'CLIENT_CLOSED') return undefined",
+    tests: [
+      by(
+        'session/ghosts',
+        'a look for a ghost that is refused is made again until it is answered, and nobody waits for it',
+      ),
+      by('live/recipes/ghosts', 'a ghost goes although the look for it was refused once'),
+    ],
+  },
+  {
+    name: 'ghost-watch-that-ended-stays-so',
+    promise: 'a watch for ghosts that the cluster has ended is opened again',
+    file: 'src/session/own-key.ts',
+    find: 'this.#ghostWatch = undefined\n          this.#refused(error)',
+    replace: 'this.#refused(error)',
+    tests: [by('session/ghosts', 'a watch for ghosts that has ended is opened again')],
+  },
+  {
+    name: 'try-lock-gives-up-where-it-is-not-seen',
+    promise: 'a try whose answer was lost finds its own key, also behind more than are read of the line',
+    file: 'recipes/internal/line/vacancy.ts',
+    find: 'if (!truncated) return undefined',
+    replace: 'if (!truncated || far.length === 0) return undefined',
+    tests: [
+      by(
+        'live/recipes/rw-mutex',
+        'tryReadLock whose answer was lost finds itself, also behind a hundred readers',
+      ),
+    ],
+  },
+  {
+    name: 'try-lock-passes-a-writer-it-does-not-see',
+    promise: 'a place that was left is taken up by a try only if nobody before it is waited for, seen or not',
+    file: 'recipes/internal/line/vacancy.ts',
+    find: '.includes(false)) return undefined',
+    replace: '.includes(false) && far.length === 0) return undefined',
+    tests: [
+      by(
+        'live/recipes/rw-mutex',
+        'what was left to read is taken up by tryReadLock behind any number of readers, and not behind a writer',
+      ),
+    ],
+  },
 ]
