@@ -36,8 +36,9 @@ export class ModeOfPlace {
   }
 
   /**
-   * Writes the mode into the value of the key: that, and with it the position, stays, and so does what else it says. To write, nobody else may read
-   * or wait to read at that revision. One round trip, up to two more after a change that got no answer.
+   * Writes the mode into the value of the key: that, and with it the position, stays, and so does what else it says.
+   * To write, nobody else may read or wait to read at that revision. One round trip, up to two more after a change
+   * that got no answer.
    */
   async change(mode: Mode, time: () => CallOptions): Promise<ModeChange> {
     for (let isThere = false; ; ) {
