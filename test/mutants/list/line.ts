@@ -407,7 +407,7 @@ export const line: readonly Mutant[] = [
     promise: 'whoever takes up a lock looks again if its mode has changed meanwhile',
     file: 'recipes/internal/line/take-up.ts',
     find: 'unchanged.push(modifiedAtWire(key, modRevision))',
-    replace: 'void modifiedAtWire(key, modRevision)',
+    replace: 'unchanged.push({ ...modifiedAtWire(key, modRevision && 0n), result: 1 as const })',
     tests: [
       by(
         'live/recipes/rw-mutex',
