@@ -210,8 +210,8 @@ export const semaphore: readonly Mutant[] = [
     name: 'semaphore-aborted-head-claim-kept',
     promise: 'slots that a claim of the head took after it was given up are given back',
     file: 'recipes/internal/semaphore/slot-acquisition.ts',
-    find: 'if (this.#head?.mayHold === true && this.#taken === undefined) await this.#giveBack()',
-    replace: '',
+    find: 'if (this.#head?.mayHold === true && this.#taken === undefined)',
+    replace: 'if (this.#wish === undefined)',
     tests: [
       by(
         'live/recipes/semaphore',
