@@ -160,7 +160,9 @@ async function acquire(
     const { faults, ttl } = stage.plan
     // After its machine slept a session is in doubt until its lease is heard of, or over.
     const doubtMs = faults.includes('process-sleeps') ? ttl * 1000 : 0
-    const tryMs = REQUEST_MS + (locks.delayMs?.(stage.plan) ?? 0) + doubtMs
+    // Whoever goes on with a lease looks for what was left there, and takes it up, in requests of their own.
+    const requests = scene.inherited === undefined ? 1 : 3
+    const tryMs = requests * REQUEST_MS + (locks.delayMs?.(stage.plan) ?? 0) + doubtMs
     const hold = await whileInSession(scene, 'lock', () =>
       standing(
         scene,
