@@ -1,6 +1,6 @@
 import { type Etcd, EtcdError, type Handle, op, type Session } from '../../../src/index.ts'
 import type { Timer } from '../../../src/support/runtime.ts'
-import { byItsClock, healedAtMs, isSlow } from '../promptness.ts'
+import { byItsClock, healedAtMs } from '../promptness.ts'
 import type { OpenAcquisition } from '../recorder.ts'
 import type { SimulatedProcess } from '../simulated-process.ts'
 import { pause, type Stage } from '../stage.ts'
@@ -13,10 +13,11 @@ export const CLOSE_MS = 5000
 
 /**
  * Giving something up that goes with the session: until that is known, or the session is over. Where new connections
- * are silent, or a member that lags is the only one, renewals may go through and requests only when all is healed.
+ * are silent, or a member lags, renewals may go through and requests only when all is healed.
  */
 export function releaseMs({ plan, world }: Stage): number {
-  const healsInMs = isSlow(plan) ? healedAtMs(plan.seconds) - world.nowMs : 0
+  const mayStarve = plan.faults.includes('never-speaks') || plan.faults.includes('member-lags')
+  const healsInMs = mayStarve ? healedAtMs(plan.seconds) - world.nowMs : 0
   return Math.max(plan.ttl * 1000, byItsClock(plan, healsInMs)) + REQUEST_MS
 }
 
